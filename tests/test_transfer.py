@@ -1,0 +1,209 @@
+"""Embedding, probing, freezing and grouping parameters, on small networks whose answers are known."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from transferbook import assets, training, transfer
+from transferbook.backbones import Backbone
+
+CPU = torch.device("cpu")
+
+
+class Encoder(nn.Module):
+    """Three stages with everything that freezing must hold still."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8))
+        self.middle = nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.5))
+        self.top = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.top(self.middle(self.stem(x)))
+
+    def stages(self) -> list[list[nn.Module]]:
+        return [[self.stem], [self.middle], [self.top]]
+
+
+def classifier(seed: int = 0) -> transfer.Classifier:
+    torch.manual_seed(seed)
+    return transfer.Classifier(Encoder(), nn.Linear(8, 3))
+
+
+def train(model: nn.Module, epochs: int = 2, **arguments) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(40, 4, generator=generator), torch.randint(3, (40,), generator=generator)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    training.fit(model, (x, y), optimizer=optimizer, epochs=epochs, batch_size=10, device=CPU, **arguments)
+
+
+def state(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def changed(module: nn.Module, before: dict[str, torch.Tensor]) -> set[str]:
+    return {name for name, value in module.state_dict().items() if not torch.equal(value, before[name])}
+
+
+def backbone(width: int = 5) -> Backbone:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(12, width)).eval()
+    return Backbone("tiny", module, lambda images: images.float() / 255, width, "made here", "divided by 255")
+
+
+def test_a_frozen_module_keeps_every_parameter_and_buffer():
+    model = classifier()
+    transfer.freeze(model.encoder)
+    before = state(model.encoder)
+    train(model)
+    assert changed(model.encoder, before) == set()
+    unfrozen = transfer.unfreeze(copy.deepcopy(model))
+    before = state(unfrozen.encoder)
+    train(unfrozen)
+    cancelled = {"stem.0.bias", "top.0.bias"}  # BatchNorm subtracts them again: no gradient
+    assert changed(unfrozen.encoder, before) | cancelled == set(before)
+
+
+def test_requires_grad_alone_is_not_freezing():
+    model = classifier()
+    model.encoder.requires_grad_(False)
+    before = state(model.encoder)
+    train(model)
+    moved = changed(model.encoder, before)
+    assert moved and all("running" in name or "tracked" in name for name in moved)
+
+
+def test_a_frozen_module_is_not_noisy_even_as_a_copy_or_a_pickle():
+    model = classifier()
+    x = torch.randn(6, 4, generator=torch.Generator().manual_seed(3))
+    frozen = transfer.freeze(model.encoder)
+    for module in (frozen, copy.deepcopy(frozen), pickle.loads(pickle.dumps(frozen))):
+        module.train()
+        assert torch.equal(module(x), module(x))
+        assert not any(part.training for part in module.modules())
+    transfer.unfreeze(frozen).train()
+    assert not torch.equal(frozen(x), frozen(x))
+
+
+def test_freeze_stages_counts_from_the_input():
+    model = classifier()
+    for count, still in ((3, {"stem", "middle", "top"}), (1, {"stem"}), (2, {"stem", "middle"}), (0, set())):
+        transfer.freeze_stages(model.encoder, count)
+        before = state(model.encoder)
+        train(model, epochs=1)
+        moved = {name.split(".")[0] for name in changed(model.encoder, before)}
+        assert moved == {"stem", "middle", "top"} - still
+    with pytest.raises(ValueError, match="has 3 stages; cannot freeze 4"):
+        transfer.freeze_stages(model.encoder, 4)
+
+
+def test_gradual_unfreezing_goes_from_the_top_down():
+    model = classifier()
+    schedule = transfer.gradual_unfreezing(model.encoder, epochs_per_stage=2)
+    frozen = []
+    for epoch in range(8):
+        schedule(epoch)
+        frozen.append(sum(not next(stage[0].parameters()).requires_grad for stage in model.encoder.stages()))
+    assert frozen == [3, 3, 2, 2, 1, 1, 0, 0]
+    assert model.encoder.top[0].weight.requires_grad
+    before = state(model.encoder)
+    train(model, epochs=1, on_epoch_start=schedule)
+    assert changed(model.encoder, before) == set()
+
+
+def test_parameter_groups_hold_every_trained_parameter_once_at_its_rate():
+    model = classifier()
+    groups = transfer.parameter_groups(model, 1e-2, decay=0.5, weight_decay=0.3, head_learning_rate=1.0)
+    held = [id(p) for group in groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in model.parameters())
+    rate = {id(p): group["lr"] for group in groups for p in group["params"]}
+    shrink = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    assert rate[id(model.encoder.top[0].weight)] == 1e-2
+    assert rate[id(model.encoder.middle[0].weight)] == 5e-3
+    assert rate[id(model.encoder.stem[1].bias)] == 2.5e-3
+    assert rate[id(model.head.weight)] == rate[id(model.head.bias)] == 1.0
+    assert all(shrink[id(p)] == (0.3 if p.ndim > 1 else 0.0) for p in model.parameters())
+    transfer.freeze_stages(model.encoder, 2)
+    held = {id(p) for group in transfer.parameter_groups(model, 1e-2) for p in group["params"]}
+    assert held == {id(p) for p in (*model.encoder.top.parameters(), *model.head.parameters())}
+
+
+def test_parameter_groups_refuse_a_bad_decay_and_an_incomplete_encoder():
+    model = classifier()
+    with pytest.raises(ValueError, match=r"decay must lie in \(0, 1\]; got 2"):
+        transfer.parameter_groups(model, 1e-2, decay=2)
+    model.encoder.extra = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match=r"leave out 2 parameters, such as extra\.weight"):
+        transfer.parameter_groups(model, 1e-2)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_linear_probe_is_scikit_learns_logistic_regression(classes):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(120, 6)) * [1, 5, 0.1, 1, 2, 1] + 3
+    y = (x[:, 0] + random.normal(size=120) > 3).astype(int) + (classes == 3) * (x[:, 1] > 5)
+    probe = transfer.linear_probe(torch.tensor(x), torch.tensor(y), C=0.1)
+    scaler = StandardScaler().fit(x)
+    model = LogisticRegression(C=0.1, tol=1e-8, max_iter=5_000).fit(scaler.transform(x), y)
+    ours = probe(torch.tensor(x).float()).softmax(1)
+    expected = torch.tensor(model.predict_proba(scaler.transform(x)))
+    torch.testing.assert_close(ours.double(), expected, rtol=0, atol=1e-4)
+
+
+def test_linear_probe_rules_out_classes_it_never_saw_and_keeps_constant_features_silent():
+    x = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
+    x[:, 2] = 7.0
+    y = (x[:, 0] > 0).long() * 2
+    probe = transfer.linear_probe(x, y, n_classes=4)
+    assert probe.weight.shape == (4, 3)
+    assert set(probe(x).argmax(1).tolist()) == {0, 2}
+    torch.testing.assert_close(probe.weight[:, 2], torch.zeros(4))
+
+
+@pytest.mark.parametrize(
+    ("features", "labels", "message"),
+    [
+        (torch.zeros(5, 2), torch.zeros(4).long(), r"\(5, 2\) and \(4,\)"),
+        (torch.zeros(5), torch.zeros(5).long(), r"needs features \(N, D\)"),
+        (torch.zeros(5, 2), torch.zeros(5).long(), "at least two classes"),
+    ],
+)
+def test_linear_probe_says_what_is_wrong(features, labels, message):
+    with pytest.raises(ValueError, match=message):
+        transfer.linear_probe(features, labels)
+
+
+def test_embed_computes_once_and_notices_every_change(tmp_path, monkeypatch):
+    monkeypatch.setattr(assets, "cache_dir", lambda: tmp_path)
+    body, calls = backbone(), []
+    body.module.register_forward_hook(lambda *_: calls.append(1))
+    images = torch.randint(0, 256, (7, 3, 2, 2), dtype=torch.uint8)
+    first = transfer.embed(body, images, batch_size=4)
+    assert first.shape == (7, 5) and len(calls) == 2
+    assert torch.equal(transfer.embed(body, images, batch_size=4), first) and len(calls) == 2
+    other = images.clone()
+    other[0, 0, 0, 0] ^= 1
+    transfer.embed(body, other, batch_size=4)
+    assert len(calls) == 4
+    with torch.no_grad():
+        body.module[1].weight[0, 0] += 1e-3
+    assert not torch.equal(transfer.embed(body, images, batch_size=4), first) and len(calls) == 6
+    with pytest.raises(ValueError, match="at least one input"):
+        transfer.embed(body, images[:0])
+
+
+def test_embed_is_what_the_module_computes_in_evaluation_mode():
+    body = backbone()
+    body.module.append(nn.Dropout(0.5)).train()
+    images = torch.randint(0, 256, (7, 3, 2, 2), dtype=torch.uint8)
+    expected = copy.deepcopy(body.module).eval()(images / 255)
+    torch.testing.assert_close(transfer.embed(body, images, batch_size=3, cache=False), expected.detach())
