@@ -1,0 +1,48 @@
+"""The recorded results of the book's own studies: complete, fresh, chosen by rule, and repeatable."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from transferbook import studies
+
+NAMES = studies.names()
+SECONDS = 240.0  # of recorded run time, for all studies together: under five minutes on a slower machine
+
+
+@pytest.fixture(scope="module")
+def commit() -> str:
+    """The hash of the commit under test; a constant where there is none."""
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "no commit"
+    return found.stdout.strip()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_results_are_complete_and_fresh(name):
+    assert not studies.problems(name), f"mend it with `python -m transferbook study {name}`"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_choices_follow_the_rule_of_the_study(name):
+    study = studies.open_study(name)
+    assert study.smallest()
+    if hasattr(study.module, "chosen"):
+        assert study.module.chosen(studies.load(name)) == study.module.CHOSEN
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_drawn_by_the_commit_come_out_again(name, commit):
+    share = SECONDS / len(NAMES)
+    drawn = studies.draw(name, commit, share)
+    assert drawn, f"no config of five seeds has a row of at most {share:.0f} s; add a cheaper one to the grid"
+    problems = []
+    for config, seed, _ in drawn:
+        problems += studies.agree(name, config, seed, studies.rerun(name, config, seed))
+    assert not problems, "\n".join(problems)
