@@ -54,11 +54,11 @@ def embed(
     if not len(inputs):
         raise ValueError("embed needs at least one input.")
     if not cache:
-        return training.predict(backbone.module, backbone.prepare(inputs), batch_size=batch_size)
+        return _features(backbone, inputs, batch_size)
     path = _feature_path(backbone, inputs, batch_size)
     if path.exists():
         return torch.load(path, weights_only=True)
-    features = training.predict(backbone.module, backbone.prepare(inputs), batch_size=batch_size)
+    features = _features(backbone, inputs, batch_size)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     torch.save(features, partial)
@@ -238,6 +238,15 @@ class _StayInEvaluation:
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if module.training:
             module.eval()
+
+
+def _features(backbone: Backbone, inputs: list[str] | Tensor, batch_size: int) -> Tensor:
+    # Texts are prepared at once, to be sorted by length; images batch by batch, for they grow many times over.
+    parts = inputs.split(batch_size) if isinstance(inputs, Tensor) else [inputs]
+    predicted = [
+        training.predict(backbone.module, backbone.prepare(part), batch_size=batch_size) for part in parts
+    ]
+    return torch.cat(predicted)
 
 
 def _feature_path(backbone: Backbone, inputs: list[str] | Tensor, batch_size: int) -> Path:
