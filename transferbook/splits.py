@@ -1,0 +1,128 @@
+"""The small values that every data set comes as, and the two ways to cut them: splitting and subsetting."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Part:
+    """Examples of one side of a split.
+
+    Attributes:
+        inputs: N texts, or images as a uint8 tensor of shape (N, C, H, W).
+        labels: class indices, shape (N,), int64.
+        groups: for each example the unit that no two sides share (the film of a review, the base emoji of a
+            pictogram, the file of an image), or None where examples stand alone.
+
+    Raises:
+        ValueError: if the three differ in length.
+    """
+
+    inputs: list[str] | Tensor
+    labels: Tensor
+    groups: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        lengths = {"inputs": len(self.inputs), "labels": len(self.labels)}
+        if self.groups is not None:
+            lengths["groups"] = len(self.groups)
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"a Part needs as many inputs as labels (and groups), got {lengths}.")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, indices: Sequence[int] | np.ndarray | Tensor) -> Part:
+        """The examples at `indices`, in that order."""
+        index = torch.as_tensor(indices, dtype=torch.int64)
+        rows = index.tolist()
+        inputs = self.inputs[index] if isinstance(self.inputs, Tensor) else [self.inputs[i] for i in rows]
+        groups = None if self.groups is None else tuple(self.groups[i] for i in rows)
+        return Part(inputs, self.labels[index], groups)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A data set: its name, three parts, the names of the classes in label order, and where it comes from."""
+
+    name: str
+    train: Part
+    valid: Part
+    test: Part
+    class_names: tuple[str, ...]
+    provenance: str
+
+
+def subset(part: Part, *, limit: int | None = None, per_class: int | None = None, seed: int = 0) -> Part:
+    """A smaller part: `limit` examples in the part's class proportions, or `per_class` of each class.
+
+    Stratified, seeded and nested: with the same seed, a larger subset contains every smaller one. `limit`
+    gives each class at least one example; beyond that it fills the classes in turn by Webster's method, which
+    keeps their proportions at every size. Without either argument the part comes back as it is.
+
+    Raises:
+        ValueError: if both are given, or more is asked for than there is; the message has the numbers.
+    """
+    if limit is None and per_class is None:
+        return part
+    if limit is not None and per_class is not None:
+        raise ValueError(f"give limit ({limit}) or per_class ({per_class}), not both.")
+    labels = part.labels.numpy()
+    classes, counts = np.unique(labels, return_counts=True)
+    random = np.random.default_rng(seed)
+    rank = np.empty(len(labels), dtype=np.int64)  # place of each example in the shuffled order of its class
+    tie = np.empty(len(labels), dtype=np.int64)  # a random order of the classes, for equal keys
+    for position, label in zip(random.permutation(len(classes)), classes, strict=True):
+        members = np.flatnonzero(labels == label)
+        rank[members] = random.permutation(len(members))
+        tie[members] = position
+    if per_class is not None:
+        if not 1 <= per_class <= counts.min():
+            raise ValueError(
+                f"per_class is {per_class}; it must be from 1 to {counts.min()}, "
+                f"the number of examples of the smallest class (label {classes[counts.argmin()]})."
+            )
+        return part.select(np.lexsort((tie, rank))[: per_class * len(classes)])
+    if not len(classes) <= limit <= len(labels):
+        raise ValueError(
+            f"limit is {limit}; it must be from {len(classes)} (one example a class) to {len(labels)}, "
+            "the number of examples there are."
+        )
+    size = counts[np.searchsorted(classes, labels)]
+    key = np.where(rank == 0, 0.0, (rank + 0.5) / size)
+    return part.select(np.lexsort((tie, key))[:limit])
+
+
+def split(part: Part, *, valid: float, test: float) -> tuple[Part, Part, Part]:
+    """Train, valid and test such that no group is on two sides and the classes are spread alike.
+
+    Groups (single examples where there are none) are ordered by a hash of their names, the same on every
+    machine. Of those that hold the same set of classes, a share of `valid` and of `test` goes to these sides,
+    rounded, and the rest to train. Each side keeps the order that the examples had.
+
+    Raises:
+        ValueError: if a share is negative or nothing is left for train.
+    """
+    if valid < 0 or test < 0 or valid + test >= 1:
+        raise ValueError(f"valid ({valid}) and test ({test}) must not be negative and add up to less than 1.")
+    units = part.groups or tuple(str(i) for i in range(len(part)))
+    classes: dict[str, set[int]] = {}
+    for unit, label in zip(units, part.labels.tolist(), strict=True):
+        classes.setdefault(unit, set()).add(label)
+    strata: dict[tuple[int, ...], list[str]] = {}
+    for unit in sorted(classes, key=lambda unit: hashlib.sha256(unit.encode()).digest()):
+        strata.setdefault(tuple(sorted(classes[unit])), []).append(unit)
+    side: dict[str, int] = {}
+    for members in strata.values():
+        first, second = round(valid * len(members)), round((valid + test) * len(members))
+        side |= {unit: 1 if i < first else 2 if i < second else 0 for i, unit in enumerate(members)}
+    sides = np.array([side[unit] for unit in units])
+    train, valid_part, test_part = (part.select(np.flatnonzero(sides == i)) for i in range(3))
+    return train, valid_part, test_part
