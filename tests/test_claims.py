@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from transferbook import claims, intervals
+from transferbook.claims import ClaimError, ClaimFailed, claim, claim_equal, show
+from transferbook.intervals import Interval
+
+GAIN = Interval(0.1424, 0.1179, 0.1669, 5, "seeds", "paired Student-t interval")  # half-width 0.0245
+
+
+@pytest.fixture
+def glued(monkeypatch):
+    """What a notebook would hold: a running IPython, and `myst_nb.glue` writing into a dict."""
+    import IPython
+    import myst_nb
+
+    stored = {}
+
+    def glue(name: str, value: float, display: bool = True) -> None:
+        assert not display
+        stored[name] = value
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    monkeypatch.setattr(myst_nb, "glue", glue)
+    return stored
+
+
+def test_a_claim_that_holds_prints_and_glues(capsys, glued):
+    claim("probe_minus_scratch", GAIN, above=0.05)
+    assert capsys.readouterr().out == (
+        "probe_minus_scratch = 0.142 [0.118, 0.167] over 5 seeds   holds: above 0.05\n"
+    )
+    expected = {"probe_minus_scratch": 0.1424}
+    expected |= {"probe_minus_scratch_low": 0.1179, "probe_minus_scratch_high": 0.1669}
+    assert glued == expected
+    assert all(type(value) is float for value in glued.values())
+
+
+def test_the_whole_interval_decides():
+    claim("lower_end", GAIN, above=0.117)
+    with pytest.raises(ClaimFailed, match="FAILS"):
+        claim("lower_end", GAIN, above=0.119)  # below the mean, but above the lower end
+    claim("upper_end", GAIN, below=0.168)
+    with pytest.raises(ClaimFailed, match="FAILS"):
+        claim("upper_end", GAIN, below=0.165)
+    with pytest.raises(ClaimFailed, match="FAILS"):
+        claim("exactly_at_the_bound", GAIN, above=0.1179)
+
+
+def test_two_bounds_must_both_hold(capsys):
+    claim("band", GAIN, above=0.1, below=0.2)
+    assert capsys.readouterr().out.endswith("   holds: above 0.1 and below 0.2\n")
+    for above, below in [(0.1, 0.16), (0.12, 0.2)]:
+        with pytest.raises(ClaimFailed, match=f"FAILS: above {above} and below {below}"):
+            claim("band", GAIN, above=above, below=below)
+
+
+def test_a_claim_that_fails_says_so_and_glues_nothing(capsys, glued):
+    with pytest.raises(ClaimFailed) as failure:
+        claim("gain", GAIN, above=0.2)
+    assert str(failure.value) == "gain = 0.142 [0.118, 0.167] over 5 seeds   FAILS: above 0.2"
+    assert isinstance(failure.value, AssertionError)
+    assert glued == {} and capsys.readouterr().out == ""
+
+
+def test_a_bound_more_than_four_half_widths_away_needs_a_reason(capsys):
+    claim("near", GAIN, above=0.1179 - 3.99 * GAIN.half_width)
+    with pytest.raises(ClaimError, match=r"far: .* lies 4\.1 half-widths inside its bound .* say why="):
+        claim("far", GAIN, above=0.1179 - 4.1 * GAIN.half_width)
+    with pytest.raises(ClaimError, match=r"lies 4\.1 half-widths"):
+        claim("far", GAIN, below=0.1669 + 4.1 * GAIN.half_width)
+    capsys.readouterr()
+    claim("far", GAIN, above=-1.0, why="a loss of everything is what the article predicts")
+    assert capsys.readouterr().out == "far = 0.142 [0.118, 0.167] over 5 seeds   holds: above -1\n"
+
+
+def test_zero_variance_is_an_error():
+    with pytest.raises(ClaimError, match="no width; nothing varied over the seeds"):
+        claim("constant", intervals.mean([0.7] * 5), above=0.5)
+    rounding = intervals.paired_difference([0.1 + 0.2, 0.3, 0.3, 0.3, 0.3], [0.1] * 5)
+    assert rounding.half_width > 0
+    with pytest.raises(ClaimError, match="no width"):
+        claim("constant_but_for_rounding", rounding, above=0.1)
+
+
+@pytest.mark.parametrize("seeds", [2, 4])
+def test_a_comparison_needs_five_seeds(seeds):
+    few = intervals.mean(np.linspace(0.7, 0.8, seeds))
+    with pytest.raises(ClaimError, match=f"needs at least 5 seeds, not {seeds}"):
+        claim("few", few, above=few.low - 0.01)
+    claim("few", few, above=few.low - 0.01, kind="agreement")
+    five = intervals.mean(np.linspace(0.7, 0.8, 5))
+    claim("five", five, above=five.low - 0.01)
+
+
+def test_single_numbers_are_facts_or_agreements(capsys, glued):
+    claim("parameters", torch.tensor(12_345), above=12_000, kind="fact")
+    claim("live", np.float64(0.78125), above=0.75, below=0.8, kind="agreement")
+    assert capsys.readouterr().out == (
+        "parameters = 12,345   holds: above 12000\nlive = 0.7812   holds: above 0.75 and below 0.8\n"
+    )
+    assert glued == {"parameters": 12_345, "live": 0.78125}
+    for kind in ("comparison", "chance"):
+        with pytest.raises(ClaimError, match=f"of kind {kind} needs an Interval"):
+            claim("bare", 0.7, above=0.5, kind=kind)
+    with pytest.raises(ClaimFailed, match=r"ratio = 1\.5   FAILS: below 1\.5"):
+        claim("ratio", 1.5, below=1.5, kind="fact")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: claim("probe-minus", GAIN, above=0.1), "'probe-minus' cannot be glued"),
+        (lambda: claim("", GAIN, above=0.1), "letters, digits and underscores"),
+        (lambda: claim("gain", GAIN), "needs a finite bound; give above= or below="),
+        (lambda: claim("gain", GAIN, above=-math.inf), "needs a finite bound"),
+        (lambda: claim("gain", GAIN, above=0.2, below=0.1), "nothing lies above 0.2 and below 0.1"),
+        (lambda: claim("gain", GAIN, above=0.1, kind="hope"), "kind is 'hope'; choose one of comparison"),
+        (lambda: claim("gain", math.nan, above=0.1, kind="fact"), "finite number, not nan"),
+        (lambda: claim("gain", 0.3 > 0.2, above=0.1, kind="fact"), "finite number, not True"),
+        (lambda: claim("gain", "0.3", above=0.1, kind="fact"), "finite number, not '0.3'"),
+        (lambda: show("a-b", 1.0), "'a-b' cannot be glued"),
+        (lambda: show("loss", math.inf), "finite number, not inf"),
+        (lambda: claim_equal("a-b", torch.ones(2), torch.ones(2)), "'a-b' cannot be glued"),
+    ],
+)
+def test_misuse_is_named(call, message):
+    with pytest.raises(ClaimError, match=message) as error:
+        call()
+    assert isinstance(error.value, ValueError) and not isinstance(error.value, ClaimFailed)
+
+
+def test_show_prints_and_glues_without_asserting(capsys, glued):
+    show("seconds", 1234.56)
+    show("accuracy", GAIN)
+    assert capsys.readouterr().out == "seconds = 1,235\naccuracy = 0.142 [0.118, 0.167] over 5 seeds\n"
+    assert glued == {"seconds": 1234.56, "accuracy": 0.1424, "accuracy_low": 0.1179, "accuracy_high": 0.1669}
+
+
+def test_equal_holds_within_the_tolerance_elementwise(capsys, glued):
+    expected = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    actual = expected.clone()
+    actual[2, 1] += 5e-7
+    claim_equal("outputs", actual, expected)
+    assert capsys.readouterr().out == (
+        "outputs = 5e-07 largest difference over 12 values   holds: at most 1e-06\n"
+    )
+    assert glued["outputs"] == pytest.approx(5e-7)
+    claim_equal("lists", [1.0, 2.0], np.array([1.0, 2.0]))
+    claim_equal("numbers", 0.25, 0.25)
+    claim_equal("relative", expected * (1 + 1e-4), expected, rtol=2e-4, atol=0)
+    with pytest.raises(
+        ClaimFailed, match=r"^outputs = 5e-07 largest difference over 12 values   FAILS: at most 4e-07"
+    ):
+        claim_equal("outputs", actual, expected, atol=4e-7)
+    with pytest.raises(ClaimFailed, match="nan"):
+        claim_equal("outputs", torch.full((4, 3), math.nan), expected)
+
+
+def test_equal_compares_in_float64():
+    """In float32 the two would be the same number."""
+    with pytest.raises(ClaimFailed):
+        claim_equal("parts", torch.tensor([1.0, 1e8 + 1], dtype=torch.float64), torch.tensor([1.0, 1e8]))
+
+
+@pytest.mark.parametrize(
+    "degenerate",
+    [
+        torch.zeros(3),
+        torch.full((2, 2), 7.0),
+        torch.empty(0),
+        torch.tensor([0.0]),
+        torch.tensor([2e-7, 9e-7]),
+    ],
+)
+def test_equal_of_degenerate_values_is_an_error(degenerate):
+    with pytest.raises(ClaimError, match="agreement shows nothing"):
+        claim_equal("degenerate", degenerate.clone(), degenerate)
+
+
+def test_equal_of_one_object_or_two_shapes_is_an_error():
+    values = torch.arange(3.0)
+    with pytest.raises(ClaimError, match="same object"):
+        claim_equal("itself", values, values)
+    with pytest.raises(ClaimError, match=r"shapes \(3,\) and \(1, 3\) differ"):
+        claim_equal("broadcast", values.clone(), values[None])
+
+
+def test_outside_ipython_nothing_is_glued(monkeypatch):
+    monkeypatch.setitem(sys.modules, "myst_nb", None)  # importing it would raise
+    claims.show("number", 3)

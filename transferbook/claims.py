@@ -1,0 +1,189 @@
+"""Claims: results that are asserted, printed and glued into the prose in one line.
+
+A claim that stops being true raises `ClaimFailed` and so fails its notebook; a claim that could never fail,
+or that rests on too little, raises `ClaimError`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Literal, get_args
+
+import torch
+
+from .intervals import Interval
+
+Kind = Literal["comparison", "chance", "agreement", "fact"]
+MIN_SEEDS = 5
+MAX_HALF_WIDTHS = 4.0
+
+
+class ClaimFailed(AssertionError):
+    """The claim does not hold."""
+
+
+class ClaimError(ValueError):
+    """The claim is not a fair one: it could hardly fail, or rests on too little."""
+
+
+def claim(
+    name: str,
+    value: Interval | float,
+    *,
+    above: float | None = None,
+    below: float | None = None,
+    kind: Kind = "comparison",
+    why: str | None = None,
+) -> None:
+    """Assert that an interval lies above and/or below a bound; print it and glue it.
+
+    The claim holds when the *whole* interval does: its lower end above `above`, its upper end below `below`.
+    Prints `name = 0.142 [0.118, 0.167] over 5 seeds   holds: above 0.05` and glues the floats NAME, NAME_low
+    and NAME_high.
+
+    Args:
+        name: a Python identifier, under which the prose refers to the number.
+        value: an `Interval`; for the kinds "fact" and "agreement" a single number will do.
+        above: bound that the lower end must exceed.
+        below: bound that the upper end must stay under.
+        kind: "comparison" (over at least five seeds); "chance", better than guessing; "agreement", a live
+            run equals a stored one; "fact", a count or an exact ratio. Broken labels must make half of a
+            chapter's claims fail, where "chance" and "agreement" are not counted.
+        why: the reason for a bound that lies more than four half-widths beyond the interval's end.
+
+    Raises:
+        ClaimFailed: if the claim does not hold.
+        ClaimError: if the bounds, the name or the kind make no sense; if the interval has no width (nothing
+            varied over seeds); if a comparison has fewer than five values; if a bound is too easy and `why`
+            is not given.
+    """
+    _check_name(name)
+    _check_bounds(name, above, below)
+    if kind not in get_args(Kind):
+        raise ClaimError(f"{name}: kind is {kind!r}; choose one of {', '.join(get_args(Kind))}")
+    value = _number_or_interval(name, value)
+    if isinstance(value, Interval):
+        _check_interval(name, value, kind)
+        low, high, width = value.low, value.high, value.half_width
+    elif kind in ("fact", "agreement"):
+        low, high, width = value, value, math.inf
+    else:
+        raise ClaimError(f"{name}: a claim of kind {kind} needs an Interval, not the single number {value:g}")
+    room = {f"above {above:g}": low - above} if above is not None else {}
+    room |= {f"below {below:g}": below - high} if below is not None else {}
+    line, bounds = f"{name} = {_text(value)}", " and ".join(room)
+    if min(room.values()) <= 0:
+        raise ClaimFailed(f"{line}   FAILS: {bounds}")
+    if max(room.values()) > MAX_HALF_WIDTHS * width and not why:
+        far = max(room.values()) / width
+        raise ClaimError(
+            f"{name}: {value} lies {far:.1f} half-widths inside its bound ({bounds}), so "
+            f"it could hardly fail; move the bound to within {MAX_HALF_WIDTHS:g} half-widths or say why=..."
+        )
+    print(f"{line}   holds: {bounds}")
+    _glue(name, value)
+
+
+def claim_equal(
+    name: str, actual: torch.Tensor, expected: torch.Tensor, *, rtol: float = 0.0, atol: float = 1e-6
+) -> None:
+    """Assert that two arrays agree, by `torch.testing.assert_close` in float64; print and glue how closely.
+
+    Prints `name = 3.1e-08 largest difference over 640 values   holds: at most 1e-06` and glues that
+    difference as NAME.
+
+    Args:
+        name: a Python identifier.
+        actual: tensor, array or number, any shape.
+        expected: what it should equal, of the same shape.
+        rtol: tolerance relative to `expected`.
+        atol: absolute tolerance.
+
+    Raises:
+        ClaimFailed: if an element differs by more than `atol + rtol * |expected|`.
+        ClaimError: if the shapes differ, both are the same object, or the values are degenerate: none at
+            all, all zero or all the same within `atol`, where two wrong programs would agree too.
+    """
+    _check_name(name)
+    if actual is expected and not isinstance(actual, int | float):
+        raise ClaimError(f"{name}: both sides are the same object, which equals itself whatever it holds")
+    left, right = (torch.as_tensor(side).detach().to("cpu", torch.float64) for side in (actual, expected))
+    if left.shape != right.shape:
+        raise ClaimError(f"{name}: shapes {tuple(left.shape)} and {tuple(right.shape)} differ")
+    spread = right.max() - right.min() if right.numel() > 1 else math.inf
+    if right.numel() == 0 or right.abs().max() <= atol or spread <= atol:
+        raise ClaimError(
+            f"{name}: the expected values, shape {tuple(right.shape)}, are none, all zero or all the same "
+            f"(within {atol:g}), so that agreement shows nothing; compare on values that vary"
+        )
+    difference = float((left - right).abs().max())
+    tolerance = f"at most {atol:g}" + (f" + {rtol:g} of the expected value" if rtol else "")
+    line = f"{name} = {difference:.2g} largest difference over {right.numel():,} values"
+    try:
+        torch.testing.assert_close(left, right, rtol=rtol, atol=atol)
+    except AssertionError as error:
+        raise ClaimFailed(f"{line}   FAILS: {tolerance}\n{error}") from None
+    print(f"{line}   holds: {tolerance}")
+    _glue(name, difference)
+
+
+def show(name: str, value: Interval | float) -> None:
+    """Print a number or an interval and glue it for the prose, asserting nothing.
+
+    Raises:
+        ClaimError: if `name` is not a Python identifier or `value` not a finite number.
+    """
+    _check_name(name)
+    value = _number_or_interval(name, value)
+    print(f"{name} = {_text(value)}")
+    _glue(name, value)
+
+
+def _check_name(name: str) -> None:
+    if not (isinstance(name, str) and name.isidentifier()):
+        raise ClaimError(f"{name!r} cannot be glued: a name has letters, digits and underscores only")
+
+
+def _check_bounds(name: str, above: float | None, below: float | None) -> None:
+    given = [bound for bound in (above, below) if bound is not None]
+    if not given or not all(map(math.isfinite, given)):
+        raise ClaimError(f"{name}: a claim needs a finite bound; give above= or below=")
+    if len(given) == 2 and not given[0] < given[1]:
+        raise ClaimError(f"{name}: nothing lies above {above:g} and below {below:g}")
+
+
+def _check_interval(name: str, value: Interval, kind: Kind) -> None:
+    if value.half_width <= 1e-12 * max(abs(value.low), abs(value.high)):
+        raise ClaimError(f"{name}: {value} has no width; nothing varied over the {value.unit}")
+    if kind == "comparison" and value.n < MIN_SEEDS:
+        raise ClaimError(f"{name}: a comparison needs at least {MIN_SEEDS} {value.unit}, not {value.n}")
+
+
+def _number_or_interval(name: str, value: Interval | float) -> Interval | float:
+    """`value` as an Interval, int or float; scalars of NumPy and torch become Python's."""
+    if isinstance(value, Interval):
+        return value
+    number = value.item() if hasattr(value, "item") else value
+    if not isinstance(number, int | float) or isinstance(number, bool) or not math.isfinite(number):
+        raise ClaimError(f"{name}: need an Interval or a finite number, not {number!r}")
+    return number
+
+
+def _text(value: Interval | float) -> str:
+    if isinstance(value, Interval):
+        return str(value)
+    return f"{value:.4g}" if abs(value) < 1_000 else f"{value:,.0f}"
+
+
+def _glue(name: str, value: Interval | float) -> None:
+    """Store the number in the outputs of the running notebook; outside IPython there is nothing to do."""
+    ipython = sys.modules.get("IPython")
+    if ipython is None or ipython.get_ipython() is None:
+        return
+    from myst_nb import glue
+
+    glue(name, value.mean if isinstance(value, Interval) else value, display=False)
+    if isinstance(value, Interval):
+        glue(f"{name}_low", value.low, display=False)
+        glue(f"{name}_high", value.high, display=False)
