@@ -37,8 +37,8 @@ def classification_scores(logits: Tensor, labels: Tensor, *, bins: int = 10) -> 
 def calibration_error(probabilities: Tensor, labels: Tensor, *, bins: int = 10) -> float:
     r"""Expected calibration error: how far confidence is from accuracy (Guo et al., 2017).
 
-    $\mathrm{ECE} = \sum_b \frac{n_b}{N} \lvert \mathrm{acc}_b - \mathrm{conf}_b \rvert$ over bins of equal width of
-    the probability of the predicted class; bin $b$ holds confidences in $(\frac{b-1}{B}, \frac{b}{B}]$.
+    $\mathrm{ECE} = \sum_b \frac{n_b}{N} \lvert \mathrm{acc}_b - \mathrm{conf}_b \rvert$ over bins of equal
+    width of the probability of the predicted class; bin $b$ of $B$ holds $(\frac{b-1}{B}, \frac{b}{B}]$.
 
     Args:
         probabilities: shape (N, C), rows that sum to 1.
@@ -53,7 +53,7 @@ def calibration_error(probabilities: Tensor, labels: Tensor, *, bins: int = 10) 
     """
     _check(probabilities, labels)
     if not torch.allclose(probabilities.sum(dim=1), probabilities.new_ones(()), atol=1e-4):
-        raise ValueError("calibration_error takes probabilities whose rows sum to 1: apply softmax to logits.")
+        raise ValueError("calibration_error needs rows that sum to 1: apply softmax to logits.")
     confidence, predicted = probabilities.double().max(dim=1)
     correct = (predicted == labels).double()
     bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1

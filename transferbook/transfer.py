@@ -241,7 +241,7 @@ class _StayInEvaluation:
 
 
 def _features(backbone: Backbone, inputs: list[str] | Tensor, batch_size: int) -> Tensor:
-    # Texts are prepared at once, to be sorted by length; images batch by batch, for they grow many times over.
+    # Texts are prepared at once, to be sorted by length; images batch by batch, for they grow a lot.
     parts = inputs.split(batch_size) if isinstance(inputs, Tensor) else [inputs]
     predicted = [
         training.predict(backbone.module, backbone.prepare(part), batch_size=batch_size) for part in parts
