@@ -66,7 +66,7 @@ studies: setup assets ## run what is missing of the recorded studies
 	@for study in studies/[a-z]*.py; do $(BIN)/python -m transferbook study $$(basename $$study .py) || exit 1; done
 
 bench: setup assets ## measure the book's code against its alternatives
-	@for benchmark in benchmarks/[a-z]*.py; do $(BIN)/python $$benchmark || exit 1; done
+	$(BIN)/python -m benchmarks
 
 lock: ## compile requirements.in into requirements.txt, with every hash
 	@test -x _build/uv/bin/uv || { $(PYTHON) -m venv _build/uv && _build/uv/bin/python -m pip install --quiet uv; }
