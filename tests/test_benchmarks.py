@@ -1,0 +1,213 @@
+"""The benchmarks at toy sizes: they compare equal work, and their records have the right form.
+
+No time is held to a limit here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from nbformat.v4 import new_code_cell, new_notebook
+from torch import nn
+
+from benchmarks import __main__ as command_line
+from benchmarks import chapters, embedding, fit, frameworks, frozen, measure
+from transferbook import datasets, runtime
+
+TINY = fit.Settings(examples=96, epochs=2, batch_size=32, repetitions=2)
+
+
+@pytest.fixture(autouse=True)
+def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "device", lambda: torch.device("cpu"))
+
+
+def check_form(row: measure.Measurement, repetitions: int) -> None:
+    assert row.unit == "times" and len(row.ratios) == repetitions
+    assert row.quartiles[0] <= row.value <= row.quartiles[1]
+    assert len(row.seconds) == 2 and min(row.seconds.values()) > 0
+
+
+def test_contestants_take_turns_and_the_ratio_is_the_median_of_the_rounds(monkeypatch):
+    calls = []
+    ticks = iter([0, 2, 0, 1, 0, 1, 0, 4, 0, 3, 0, 1])  # start and end of each call
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: next(ticks))
+    contestants = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}
+    seconds, _ = measure.interleave(contestants, 3)
+    assert calls == ["a", "b", "b", "a", "a", "b"]
+    assert seconds == {"a": [2, 4, 3], "b": [1, 1, 1]}
+    row = measure.compare("a over b", seconds, "a", "b", at_most=3, settings={})
+    assert (row.value, row.quartiles, row.ratios) == (3, (2.5, 3.5), [2, 4, 3])
+    assert str(row).endswith("at most 3: met")
+    assert str(dataclasses.replace(row, value=3.1)).endswith("at most 3: MISSED")
+    assert str(dataclasses.replace(row, at_most=None, at_least=4)).endswith("at least 4: MISSED")
+    with pytest.raises(ValueError, match="at least 2 repetitions; got 1"):
+        measure.interleave(contestants, 1)
+
+
+def test_fit_on_the_network():
+    rows = fit.measure_network(TINY)
+    assert [row.at_most for row in rows] == [1.03, None]
+    for row in rows:
+        check_form(row, TINY.repetitions)
+
+
+def test_fit_on_minilm():
+    settings = fit.Settings(examples=4, epochs=1, batch_size=4, repetitions=2)
+    (row,) = fit.measure_minilm(settings, max_tokens=6)
+    check_form(row, 2)
+    few = types.SimpleNamespace(prepare=lambda _: {"attention_mask": torch.tensor([[1, 1], [1, 0]])})
+    with pytest.raises(ValueError, match="Only 1 of the 2 longest reviews"):
+        fit.full_reviews(few, 2)
+
+
+def test_unequal_work_is_no_measurement():
+    data = fit.network_data(TINY)
+    bare = fit.bare_loop(*data, TINY)
+    shuffled = fit.bare_loop(*data, dataclasses.replace(TINY, seed=1))
+    with pytest.raises(AssertionError, match="shuffled ended with other weights than bare"):
+        fit.run_all({"bare": bare, "shuffled": shuffled}, fit.network, TINY)
+    short = fit.bare_loop(*data, dataclasses.replace(TINY, epochs=1))
+    with pytest.raises(AssertionError, match="short took 3 batches instead of 6"):
+        fit.run_all({"bare": bare, "short": short}, fit.network, TINY)
+
+
+def test_libraries_run_over_the_bare_loop():
+    rows = frameworks.measure_frameworks({"DataLoader loop": fit.loader_loop}, TINY)
+    assert [row.name.partition(" over")[0] for row in rows] == ["fit", "DataLoader loop"]
+    for row in rows:
+        check_form(row, TINY.repetitions)
+
+
+@pytest.mark.parametrize("task", list(frozen.TASKS))
+def test_cached_features_train_the_head_of_the_frozen_backbone(task: str):
+    settings = frozen.Settings(
+        task, examples=14, epochs=2, at_least=1, held_out=14, batch_size=5, repetitions=2
+    )
+    row = frozen.measure_frozen(settings)
+    check_form(row, 2)
+    assert "2 epochs" in row.name and "both accuracies" in row.checked
+
+
+def test_a_frozen_comparison_of_unequal_heads_is_no_measurement(monkeypatch):
+    def toy(examples: int) -> tuple[types.SimpleNamespace, datasets.Splits]:
+        backbone = types.SimpleNamespace(module=nn.Flatten(), prepare=lambda images: images / 255, width=64)
+        return backbone, datasets.optdigits(limit=examples)
+
+    monkeypatch.setitem(frozen.TASKS, "toy", toy)
+    settings = frozen.Settings("toy", examples=40, epochs=3, at_least=1, held_out=40, repetitions=2)
+    check_form(frozen.measure_frozen(settings), 2)
+    ours = frozen.cached_features
+    longer = dataclasses.replace(settings, epochs=4)
+    monkeypatch.setattr(frozen, "cached_features", lambda *arguments: ours(*arguments[:-1], longer))
+    with pytest.raises(AssertionError, match="Tensor-likes are not close"):
+        frozen.measure_frozen(settings)
+
+
+def test_embedding():
+    settings = embedding.Settings(examples=8, batch_size=4, repetitions=2)
+    check_form(embedding.measure_text(settings), 2)
+    check_form(embedding.measure_images(settings, size=32), 2)
+
+
+def test_memory_is_that_of_the_largest_process():
+    grow = "import sys; block = b'x' * int(sys.argv[1])"
+    spawn = (
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {grow!r}, sys.argv[1]], check=True)"
+    )
+    script = f"""
+import sys
+from benchmarks.chapters import run_measured
+print(*[run_measured([sys.executable, "-c", {spawn!r}, size], {{}}) for size in ("1", str(2**29))])
+"""
+    command = [sys.executable, "-c", f"{script}"]  # from a small process
+    done = subprocess.run(command, cwd=measure.ROOT, capture_output=True, text=True, check=True)
+    small_seconds, small, large_seconds, large = (float(word.strip("(),")) for word in done.stdout.split())
+    assert small_seconds > 0 and large_seconds > 0
+    assert small < 0.25 and 0.5 <= large < 0.75
+
+
+def test_a_command_that_fails_is_reported_with_its_last_words():
+    with pytest.raises(RuntimeError, match=r"failed with status 1:\nno such thing\n$"):
+        chapters.run_measured([sys.executable, "-c", "raise SystemExit('no such thing')"], {})
+
+
+def test_a_notebook_runs_on_one_thread_with_wheels_and_nothing_else(tmp_path: Path):
+    source = (
+        "import os\nfrom transferbook import assets\nassert os.environ['OMP_NUM_THREADS'] == '1'\n"
+        "found = [path.relative_to(assets.cache_dir()) for path in assets.cache_dir().rglob('*')]\n"
+        "assert {path.parts[0] for path in found} == {'wheels'}\n"
+        "assert {path.suffix for path in found} == {'', '.whl'}\n"
+        "assert assets.read_member('mnist_5k', 'mnist_5k.csv.gz')"
+    )
+    path = tmp_path / "chapter.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(source)]), path)
+    before = path.read_bytes()
+    seconds, memory = chapters.measure_notebook(path)
+    assert (seconds.name, seconds.unit, seconds.at_most) == ("chapter: time", "s", 150)
+    assert (memory.name, memory.unit, memory.at_most) == ("chapter: memory", "GB", 4)
+    assert path.read_bytes() == before
+    nbformat.write(new_notebook(cells=[new_code_cell("1 / 0")]), path)
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        chapters.measure_notebook(path)
+
+
+def test_a_record_says_what_was_measured_on_what_and_is_current_until_the_code_changes(tmp_path: Path):
+    row = measure.Measurement(
+        "a over b", 1.0, "times", {"n": 3}, at_most=2, quartiles=[0.9, 1.1], ratios=[1.0]
+    )
+    inputs = ("benchmarks/*.py",)
+    assert measure.load("fit", tmp_path) == [] and not measure.is_current("fit", inputs, tmp_path)
+    path = measure.record("fit", inputs, [row], tmp_path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["machine"] == runtime.describe() and content["versions"]["torch"]
+    assert content["commit"] and content["threads"] == 1
+    assert measure.load("fit", tmp_path) == [row]
+    assert measure.is_current("fit", inputs, tmp_path)
+    assert not measure.is_current("fit", ("benchmarks/measure.py",), tmp_path)
+    path.write_text(json.dumps(content | {"machine": {}}), encoding="utf-8")
+    assert not measure.is_current("fit", inputs, tmp_path)
+
+
+def test_the_command_runs_what_is_missing_and_goes_on_after_a_failure(tmp_path, monkeypatch, capsys):
+    for name, value in measure.FIXED.items():
+        monkeypatch.setenv(name, value)
+    ran = []
+
+    def run(command: list[str], cwd: Path) -> object:
+        ran.append(command[-1])
+        return type("Done", (), {"returncode": int(command[-1] == "benchmarks.frozen")})
+
+    monkeypatch.setattr(command_line.subprocess, "run", run)
+    monkeypatch.setattr(measure, "is_current", lambda name, *_: name == "fit")
+    assert command_line.main([], tmp_path) == 1
+    assert ran == [
+        "benchmarks.frameworks",
+        "benchmarks.frozen",
+        "benchmarks.embedding",
+        "benchmarks.chapters",
+    ]
+    printed = capsys.readouterr().out
+    assert "fit: measured already" in printed and "Failed, see above: frozen." in printed
+    ran.clear()
+    assert command_line.main(["fit"], tmp_path) == 0 and ran == ["benchmarks.fit"]
+    with pytest.raises(SystemExit):
+        command_line.main(["fits"], tmp_path)
+    assert "There is no benchmark 'fits'; there are fit, frameworks" in capsys.readouterr().err
+
+
+def test_committed_results_can_be_read_and_their_ratios_have_repetitions():
+    known = {f"{name}.json" for name in command_line.BENCHMARKS}
+    assert {path.name for path in measure.RESULTS.glob("*.json")} <= known
+    for path in measure.RESULTS.glob("*.json"):
+        rows = measure.load(path.stem)
+        assert rows and json.loads(path.read_text(encoding="utf-8"))["benchmark"] == path.stem
+        assert all(len(row.ratios) >= 3 for row in rows if row.unit == "times")
