@@ -40,7 +40,7 @@ class Settings:
     examples: int
     epochs: int
     at_least: float
-    held_out: int = 256
+    held_out: int = 200
     batch_size: int = 32
     learning_rate: float = 1e-2
     repetitions: int = 3
