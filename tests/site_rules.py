@@ -170,7 +170,8 @@ def picture_identity(site: Path, page: str, image: Tag) -> str:
     if image.name == "svg":
         return str(image)
     path = (site / page).parent / str(image.get("src", "")).partition("?")[0]
-    return str(hash(path.read_bytes())) if path.is_file() else str(image.get("src"))
+    # The two writers of a stored picture end its lines differently.
+    return str(hash(b"".join(path.read_bytes().split()))) if path.is_file() else str(image.get("src"))
 
 
 def mathjax_problems(site: Path) -> list[str]:
