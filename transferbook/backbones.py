@@ -123,7 +123,9 @@ def minilm(max_tokens: int = 64, pretrained: bool = True, seed: int = 0) -> Back
     Source: Wang et al. (2020), MiniLM; Reimers & Gurevych (2019), Sentence-BERT.
     """
     folder = assets.unpack("minilm")
-    return _text_backbone("minilm", folder, _provenance("minilm"), max_tokens, pretrained, seed)
+    return _text_backbone(
+        "minilm", folder, assets.catalogue()["minilm"].provenance, max_tokens, pretrained, seed
+    )
 
 
 def bert_base(
@@ -240,7 +242,7 @@ def efficientnet_lite0(
         module=ImageEncoder(network, stages).eval(),
         **_image_preprocessing(size, crop, settings["interpolation"], settings["mean"], settings["std"]),
         width=network.num_features,
-        provenance=_provenance(name) if pretrained else f"random weights, seed {seed}",
+        provenance=assets.catalogue()[name].provenance if pretrained else f"random weights, seed {seed}",
         source_head=head.eval() if pretrained else None,
         source_classes=tuple(ImageNetInfo().label_descriptions()) if pretrained else (),
     )
@@ -312,8 +314,3 @@ def _image_preprocessing(
 
     settings = f"{interpolation} to {round(size / crop)}, centre {size}, mean {mean}, std {std}"
     return {"prepare": prepare, "settings": settings}
-
-
-def _provenance(name: str) -> str:
-    asset = assets.catalogue()[name]
-    return f"{asset.title} ({asset.source}; {asset.licence}), from {asset.package} {asset.version}"

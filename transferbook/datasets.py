@@ -55,11 +55,6 @@ NOT_BASE = set("200D FE0F 2640 2642 27A1 1F3FB 1F3FC 1F3FD 1F3FE 1F3FF 1F9B0 1F9
 HIDE_COLOURS = "#color,#color-foreground,#skin,#skin-shadow,#hair{display:none}"
 
 
-def _provenance(name: str) -> str:
-    asset = assets.catalogue()[name]
-    return f"{asset.title} ({asset.source}; {asset.licence}), from {asset.package} {asset.version}"
-
-
 def rotten_tomatoes(*, limit: int | None = None, per_class: int | None = None, seed: int = 0) -> Splits:
     """One-sentence film reviews, fresh (1) or rotten (0), split by film, 70/10/20 % of 507 films.
 
@@ -78,7 +73,14 @@ def rotten_tomatoes(*, limit: int | None = None, per_class: int | None = None, s
     films = Part(rows["text"].tolist(), labels, tuple(rows["movie_name"]))
     train, valid, test = split(films, valid=0.1, test=0.2)
     train = subset(train, limit=limit, per_class=per_class, seed=seed)
-    return Splits("rotten_tomatoes", train, valid, test, ("rotten", "fresh"), _provenance("rotten_tomatoes"))
+    return Splits(
+        "rotten_tomatoes",
+        train,
+        valid,
+        test,
+        ("rotten", "fresh"),
+        assets.catalogue()["rotten_tomatoes"].provenance,
+    )
 
 
 def newsgroups(*, limit: int | None = None, per_class: int | None = None, seed: int = 0) -> Splits:
@@ -112,7 +114,14 @@ def _topics(name: str, limit: int | None, per_class: int | None, seed: int) -> S
     earlier = [(topic, text) for text, topic in reversed(first.items())]
     train, valid, _ = split(_topic_part(earlier, class_names), valid=0.1, test=0)
     train = subset(train, limit=limit, per_class=per_class, seed=seed)
-    return Splits(name, train, valid, _topic_part(rows["test"], class_names), class_names, _provenance(name))
+    return Splits(
+        name,
+        train,
+        valid,
+        _topic_part(rows["test"], class_names),
+        class_names,
+        assets.catalogue()[name].provenance,
+    )
 
 
 def _topic_part(rows: list[tuple[str, str]], class_names: tuple[str, ...]) -> Part:
@@ -127,7 +136,9 @@ def mnist_5k(*, limit: int | None = None, per_class: int | None = None, seed: in
     table = gzip.decompress(assets.read_member("mnist_5k", "mnist_5k.csv.gz"))
     rows = pd.read_csv(io.BytesIO(table), header=None, dtype=np.uint8).to_numpy()  # 784 pixels and the label
     images = torch.from_numpy(rows[:, :-1].reshape(-1, 1, 28, 28).copy())
-    return _digits("mnist_5k", images, rows[:, -1], _provenance("mnist_5k"), limit, per_class, seed)
+    return _digits(
+        "mnist_5k", images, rows[:, -1], assets.catalogue()["mnist_5k"].provenance, limit, per_class, seed
+    )
 
 
 def optdigits(*, limit: int | None = None, per_class: int | None = None, seed: int = 0) -> Splits:
@@ -207,7 +218,14 @@ def openmoji(
     labels = torch.tensor([OPENMOJI_CATEGORIES.index(chosen[base][1]) for base in bases])
     train, valid, test = split(Part(images, labels, bases), valid=0.15, test=0.2)
     train = subset(train, limit=limit, per_class=per_class, seed=seed)
-    return Splits(f"openmoji_{style}", train, valid, test, OPENMOJI_CATEGORIES, _provenance("openmoji"))
+    return Splits(
+        f"openmoji_{style}",
+        train,
+        valid,
+        test,
+        OPENMOJI_CATEGORIES,
+        assets.catalogue()["openmoji"].provenance,
+    )
 
 
 def _rendered(codes: list[str], style: str, size: int) -> torch.Tensor:

@@ -63,6 +63,11 @@ class Asset:
     citation: str
     note: str
 
+    @property
+    def provenance(self) -> str:
+        """What it is, where it comes from and in which package, in one line."""
+        return f"{self.title} ({self.source}; {self.licence}), from {self.package} {self.version}"
+
 
 def cache_dir() -> Path:
     """The folder of fetched and computed files: `TRANSFERBOOK_CACHE`, or the user's cache folder.
