@@ -403,6 +403,16 @@ def test_agree_allows_four_standard_deviations_over_the_seeds(tiny):
     assert len(studies.agree("tiny", config, 2, {"loss": 0.5})) == 1
 
 
+def test_agree_holds_no_rerun_to_a_time(tiny):
+    edit(tiny, 'return {"accuracy"', 'return {"fit_seconds": 1.0, "seconds_saved": 1.0, "accuracy"')
+    compute()
+    config, seed = studies.open_study("tiny").grid()[0]
+    accuracy = studies.load("tiny")["accuracy"].iloc[0]
+    slow = {"fit_seconds": 99.0, "seconds_saved": 1.0, "accuracy": accuracy}
+    assert studies.agree("tiny", config, seed, slow) == []
+    assert len(studies.agree("tiny", config, seed, slow | {"seconds_saved": 99.0})) == 1
+
+
 def test_agree_needs_the_row_and_a_second_seed(tiny):
     edit(tiny, "for seed in range(5)]", "for seed in range(1)]")
     compute()

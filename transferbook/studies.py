@@ -7,7 +7,7 @@ another), that defines
 - `grid() -> list[tuple[Config, int]]`: the rows it wants, each a config and a seed;
 - `smallest()`: likewise, the few cheap rows that still show its main result;
 - `run(config, seed) -> dict[str, float]`: the metrics of one row, made of the package calls the notebook
-  teaches;
+  teaches; a metric whose name ends in `_seconds` is a time, to which no re-run is held;
 - optionally `chosen(rows) -> dict`, which makes choices (learning rates, say) from the study's own tuning
   rows, and the constant `CHOSEN`, which records what it returned. `grid` holds the tuning rows alone while
   `CHOSEN` is empty, and puts it into the configs of the others; `run` does not read it.
@@ -50,6 +50,7 @@ LIBRARIES = ("numpy", "scikit-learn", "timm", "torch", "transformers")
 MAX_JOBS = 4  # each job holds its own copy of a model and its data, one to two gigabytes
 SEEDS_TO_COMPARE = 5  # the deviation over fewer seeds says too little to hold a re-run to it
 DEVIATIONS = 4
+TIMING = "_seconds"  # the end of the name of a metric that depends on the machine
 ROUNDING = 1e-6  # relative: what another machine's arithmetic may change where all seeds agree
 
 
@@ -283,6 +284,8 @@ def draw(name: str, key: str, seconds: float) -> list[tuple[Any, int, dict[str, 
 def agree(name: str, config: Any, seed: int, metrics: dict[str, float]) -> list[str]:
     """Hold re-run metrics to the recorded row: each within four standard deviations over the config's seeds.
 
+    Times, whose names end in `_seconds`, may differ as they like.
+
     Returns:
         One sentence for each metric that is further off, or that only one side has; empty if all agree.
 
@@ -299,6 +302,8 @@ def agree(name: str, config: Any, seed: int, metrics: dict[str, float]) -> list[
         return [f"The metrics are {sorted(metrics)} and the recorded ones {sorted(stored[seed])}: {config}."]
     apart = []
     for metric, value in stored[seed].items():
+        if metric.endswith(TIMING):
+            continue
         deviation = statistics.stdev(other[metric] for other in stored.values())
         allowed = DEVIATIONS * deviation + ROUNDING * abs(value)
         if not abs(metrics[metric] - value) <= allowed:
