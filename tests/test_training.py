@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 import signal
 import subprocess
@@ -182,6 +183,25 @@ def test_bad_calls_say_what_is_wrong(arguments, message):
     } | arguments
     with pytest.raises(ValueError, match=message):
         training.fit(model, **arguments)
+
+
+def test_an_optimizer_of_parameters_that_the_model_lacks_is_refused():
+    x, y = task()
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model[3] = nn.Linear(16, 2)  # a new head, which the optimiser does not hold
+    with pytest.raises(ValueError, match="holds 2 parameters that are not the model's"):
+        training.fit(model, (x, y), optimizer=optimizer, epochs=1, device=CPU)
+    some = torch.optim.SGD(model[3].parameters(), lr=0.1)  # to leave parameters out is allowed
+    training.fit(model, (x, y), optimizer=some, epochs=1, device=CPU)
+
+
+def test_fit_gets_below_the_floor_that_a_second_softmax_would_leave():
+    x, y = task()
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    history = training.fit(model, (x, y), optimizer=optimizer, epochs=20, device=CPU)
+    assert history.column("train_loss")[-1] < math.log(1 + 1 / math.e) / 2
 
 
 def test_a_diverging_run_says_so():

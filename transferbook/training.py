@@ -67,8 +67,9 @@ def fit(
         The history of all epochs, those before a resume included.
 
     Raises:
-        ValueError: for data of unequal length, a one-shot iterator, no epoch, `patience` without `valid`, or
-            a checkpoint of another run; the message says which.
+        ValueError: for data of unequal length, a one-shot iterator, no epoch, `patience` without `valid`, a
+            checkpoint of another run, or an optimiser of parameters that the model lacks; the message says
+            which.
         FloatingPointError: if the training loss of an epoch is not finite.
     """
     if epochs < 1 or batch_size < 1 or accumulate < 1 or checkpoint_every < 1:
@@ -90,6 +91,11 @@ def fit(
     if path is not None and path.exists():
         run.load(path, device)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if strangers := len({id(p) for p in parameters} - {id(p) for p in model.parameters()}):
+        raise ValueError(
+            f"The optimizer holds {strangers} parameters that are not the model's: make it after the last "
+            "change of the model, such as a new head."
+        )
 
     def step(examples: int) -> None:
         if accumulate > 1:
