@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -180,6 +181,58 @@ def test_linear_probe_rules_out_classes_it_never_saw_and_keeps_constant_features
 def test_linear_probe_says_what_is_wrong(features, labels, message):
     with pytest.raises(ValueError, match=message):
         transfer.linear_probe(features, labels)
+
+
+def source_layer(outputs: int = 3, inputs: int = 6) -> nn.Linear:
+    torch.manual_seed(1)
+    return nn.Linear(inputs, outputs)
+
+
+def some_features(kind: str, n: int = 40, width: int = 6) -> tuple:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(n, width, generator=generator, dtype=torch.float64)
+    labels = torch.randint(3, (n,), generator=generator)
+    return (sparse.csr_matrix(x.numpy()) if kind == "sparse" else x), labels
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+def test_ridge_towards_zero_is_scikit_learns_logistic_regression(kind):
+    x, labels = some_features(kind)
+    nothing = source_layer()
+    nn.init.zeros_(nothing.weight), nn.init.zeros_(nothing.bias)
+    layer = transfer.ridge_to_source(x, labels, nothing, C=0.7)
+    dense = x.toarray() if kind == "sparse" else x.numpy()
+    with_ones = np.hstack([dense, np.ones((len(labels), 1))])  # its bias is then penalised too
+    model = LogisticRegression(C=0.7, fit_intercept=False, tol=1e-9, max_iter=10_000).fit(with_ones, labels)
+    assert not layer.weight.requires_grad
+    np.testing.assert_allclose(layer.weight.numpy(), model.coef_[:, :-1], atol=1e-5)
+    np.testing.assert_allclose(layer.bias.numpy(), model.coef_[:, -1], atol=1e-5)
+
+
+def test_ridge_to_source_ends_where_autograd_finds_no_gradient():
+    x, labels = some_features("dense")
+    source = source_layer()
+    layer = transfer.ridge_to_source(x, labels, source, C=0.7).double().requires_grad_()
+    pull = sum(((p - q) ** 2).sum() for p, q in zip(layer.parameters(), source.parameters(), strict=True))
+    (0.7 * nn.functional.cross_entropy(layer(x), labels, reduction="sum") + pull / 2).backward()
+    assert max(float(p.grad.abs().max()) for p in layer.parameters()) < 1e-4
+
+
+def test_ridge_to_source_stays_at_the_source_without_labels_that_count():
+    x, labels = some_features("sparse")
+    source = source_layer()
+    before = state(source)
+    layer = transfer.ridge_to_source(x, labels, source, C=1e-9)
+    torch.testing.assert_close(layer.weight, source.weight, atol=1e-6, rtol=0)
+    torch.testing.assert_close(layer.bias, source.bias, atol=1e-6, rtol=0)
+    assert changed(source, before) == set()
+
+
+@pytest.mark.parametrize(("width", "highest"), [(5, 2), (6, 3)])
+def test_ridge_to_source_says_what_does_not_fit(width, highest):
+    x, _ = some_features("dense", width=width)
+    with pytest.raises(ValueError, match=rf"\(N, 6\) and N labels below 3; got \(40, {width}\).* {highest}"):
+        transfer.ridge_to_source(x, torch.arange(40) % (highest + 1), source_layer())
 
 
 def test_embed_computes_once_and_notices_every_change(tmp_path, monkeypatch):

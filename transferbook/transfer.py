@@ -117,6 +117,59 @@ def linear_probe(
     return layer
 
 
+def ridge_to_source(
+    features: Tensor | Any, labels: Tensor, source: nn.Linear, *, C: float = 1.0
+) -> nn.Linear:
+    r"""Multinomial logistic regression that is pulled towards a source layer, not towards zero (L2-SP).
+
+    Minimises $C \sum_i \ell(W x_i + b, y_i) + \frac12 (\lVert W - W_S \rVert^2 + \lVert b - b_S \rVert^2)$ by
+    L-BFGS in float64, from the source's weights. The loss is strictly convex, so the start changes nothing
+    but the time; the source is in the penalty (Li et al., 2018).
+
+    Args:
+        features: shape (N, D), a tensor or a SciPy sparse matrix.
+        labels: class indices, shape (N,).
+        source: layer with weight (C, D) and a bias; it is not changed.
+        C: inverse strength of the penalty; towards 0, the result is the source.
+
+    Returns:
+        A linear layer like the source that needs no gradient until it is asked to.
+
+    Raises:
+        ValueError: if the shapes do not fit, or a label has no row in the source.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
+    x = features.double().numpy() if isinstance(features, Tensor) else features
+    if x.shape != (len(labels), source.in_features) or labels.max() >= source.out_features:
+        raise ValueError(
+            f"ridge_to_source needs features (N, {source.in_features}) and N labels below "
+            f"{source.out_features}; got {tuple(x.shape)}, {tuple(labels.shape)} and {int(labels.max())}."
+        )
+    start = torch.cat([source.weight, source.bias[:, None]], dim=1).detach().double().cpu().numpy()
+    rows, truth = np.arange(len(labels)), labels.numpy()
+
+    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        w = flat.reshape(start.shape)
+        log_p = log_softmax(x @ w[:, :-1].T + w[:, -1], axis=1)  # (N, C)
+        error = np.exp(log_p)
+        error[rows, truth] -= 1
+        gradient = w - start
+        value = 0.5 * np.sum(gradient**2) - C * log_p[rows, truth].sum()
+        gradient[:, :-1] += C * (x.T @ error).T
+        gradient[:, -1] += C * error.sum(axis=0)
+        return float(value), gradient.ravel()
+
+    options = {"maxiter": 5_000, "gtol": 1e-6, "ftol": 1e-14}
+    found = minimize(loss, start.ravel(), jac=True, method="L-BFGS-B", options=options)
+    solution = torch.from_numpy(found.x.reshape(start.shape))
+    layer = nn.Linear(source.in_features, source.out_features).requires_grad_(False)
+    layer.weight.copy_(solution[:, :-1])
+    layer.bias.copy_(solution[:, -1])
+    return layer
+
+
 def freeze(module: nn.Module) -> nn.Module:
     """Stop a module from changing in any way, and from being noisy: gradients, running statistics, dropout.
 
