@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import urllib.error
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from transferbook import assets, datasets
 from transferbook.datasets import Part, base_emoji
@@ -176,3 +180,52 @@ def test_openmoji_is_rendered_at_the_size_asked_for_and_only_once(tmp_path, monk
 def test_openmoji_style_is_checked():
     with pytest.raises(ValueError, match='style is "colour"; it must be "color" or "line"'):
         datasets.openmoji("colour")
+
+
+@pytest.fixture
+def pets(tmp_path, monkeypatch):
+    """A few made-up photographs in the folders that torchvision unpacks the Oxford-IIIT Pets into."""
+    monkeypatch.setattr(assets, "cache_dir", lambda: tmp_path)
+    folder = tmp_path / "torchvision" / "oxford-iiit-pet"
+    (folder / "images").mkdir(parents=True)
+    (folder / "annotations").mkdir()
+    for side, count in (("trainval", 20), ("test", 4)):
+        lines = []
+        for label, breed in enumerate(("Abyssinian", "great_pyrenees"), start=1):
+            for number in range(count):
+                name = f"{breed}_{side}{number}"
+                color = (250 * (label - 1), 5 * number, 0)
+                Image.new("RGB", (30, 20), color).save(folder / "images" / f"{name}.jpg", quality=95)
+                lines.append(f"{name} {label} {label} 1")
+        (folder / "annotations" / f"{side}.txt").write_text("\n".join(lines))
+    return folder
+
+
+def test_oxford_pets_are_read_from_torchvisions_folder(pets):
+    splits = datasets.oxford_pets(size=16, per_class=3, seed=1)
+    assert splits.class_names == ("Abyssinian", "Great Pyrenees") and splits.name == "oxford_pets"
+    assert [part.labels.bincount().tolist() for part in sides(splits)] == [[3, 3], [3, 3], [4, 4]]
+    assert all("test" in group for group in splits.test.groups)
+    for part in sides(splits):
+        assert part.inputs.shape[1:] == (3, 16, 16) and part.inputs.dtype == torch.uint8
+        red = part.inputs[:, 0].double().mean(dim=(1, 2))
+        assert ((red > 125) == (part.labels == 1)).all()
+    assert len(datasets.oxford_pets(size=8).train) == 34
+
+
+def test_oxford_pets_that_cannot_be_had_are_named_in_one_sentence(pets, monkeypatch):
+    from torchvision.datasets import oxford_iiit_pet
+
+    (pets / "images" / "Abyssinian_trainval3.jpg").write_bytes(b"half a file")
+    with pytest.raises(OSError, match=r"whole in .*oxford-iiit-pet nor .*trainval3\.jpg cannot be read"):
+        datasets.oxford_pets(size=8)
+
+    def offline(*args, **kwargs):
+        raise urllib.error.URLError("no route to host")
+
+    shutil.rmtree(pets)
+    monkeypatch.setattr(oxford_iiit_pet, "download_and_extract_archive", offline)
+    with pytest.raises(
+        OSError, match=r"nor to be had from https://www\.robots.*no route to host.*network once"
+    ):
+        datasets.oxford_pets(size=8)

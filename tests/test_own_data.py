@@ -87,7 +87,7 @@ def test_a_broken_image_is_named(pictures):
 
 
 def test_image_folder_without_classes_is_refused(pictures):
-    with pytest.raises(ValueError, match="red has 0 sub-folders; it needs at least two"):
+    with pytest.raises(ValueError, match="red needs at least two sub-folders, one per class; it has 0"):
         datasets.image_folder(pictures / "red")
     with pytest.raises(ValueError, match="nowhere is not a folder"):
         datasets.image_folder(pictures / "nowhere")

@@ -39,7 +39,7 @@ def image_folder(
         raise ValueError(f"{root} is not a folder; image_folder needs one with a sub-folder per class.")
     folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if len(folders) < 2:
-        raise ValueError(f"{root} has {len(folders)} sub-folders; it needs at least two, one per class.")
+        raise ValueError(f"{root} needs at least two sub-folders, one per class; it has {len(folders)}.")
     files, labels = [], []
     for label, folder in enumerate(folders):
         inside = sorted(
@@ -55,15 +55,19 @@ def image_folder(
         labels += [label] * len(inside)
     images = np.empty((len(files), 3, size, size), dtype=np.uint8)
     for image, file in zip(images, files, strict=True):
-        image[:] = _read_image(file, size)
+        image[:] = read_image(file, size)
     groups = tuple(file.relative_to(root).as_posix() for file in files)
     whole = Part(torch.from_numpy(images), torch.tensor(labels), groups)
     class_names = [folder.name for folder in folders]
     return _splits(root, whole, class_names, "images", (valid, test), (limit, per_class, seed))
 
 
-def _read_image(file: Path, size: int) -> np.ndarray:
-    """One image as uint8 (3, size, size)."""
+def read_image(file: str | Path, size: int = 224) -> np.ndarray:
+    """One image file as uint8 (3, size, size), turned, whitened, scaled and cropped as in `image_folder`.
+
+    Raises:
+        ValueError: if the file cannot be read as an image; the message names it.
+    """
     from PIL import Image, ImageOps
 
     try:
