@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
+from sklearn.feature_selection import SelectKBest, f_classif
+from sklearn.linear_model import LogisticRegression
 
 from transferbook.splits import Part, split, subset
 
@@ -97,3 +100,19 @@ def test_split_depends_on_the_names_of_groups_only():
 def test_split_with_impossible_shares_is_refused():
     with pytest.raises(ValueError, match=r"valid \(0.5\) and test \(0.5\)"):
         split(numbered(10), valid=0.5, test=0.5)
+
+
+def test_noise_stays_noise_when_selection_sees_the_training_part_alone():
+    scores = {"before": [], "inside": []}
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        x, y = random.standard_normal((80, 1_000)), np.arange(80) % 2
+        whole = Part(torch.from_numpy(x), torch.from_numpy(y), tuple(f"{seed} {i}" for i in range(80)))
+        train, _, test = split(whole, valid=0, test=0.5)
+        for way in scores:
+            seen = train if way == "inside" else whole
+            chosen = SelectKBest(f_classif, k=10).fit(seen.inputs.numpy(), seen.labels.numpy())
+            model = LogisticRegression().fit(chosen.transform(train.inputs.numpy()), train.labels.numpy())
+            scores[way].append(model.score(chosen.transform(test.inputs.numpy()), test.labels.numpy()))
+    assert abs(np.mean(scores["inside"]) - 0.5) < 0.07
+    assert np.mean(scores["before"]) > 0.65
