@@ -152,10 +152,15 @@ def grid() -> list[tuple[Config, int]]:
 
 
 def smallest() -> list[tuple[Config, int]]:
-    """The convex methods at a small budget, and the fine-tuned network at the smallest."""
-    final = [pair for pair in grid() if not pair[0].scored_on.endswith("valid")]
-    convex = [pair for pair in final if pair[0].method != "fine-tuned" and pair[0].per_topic in (0, 4)]
-    return convex + [pair for pair in final if (pair[0].method, pair[0].per_topic) == ("fine-tuned", 1)]
+    """Words at a small budget, however the source is used, and the two networks with the target alone."""
+    few = {("tf-idf", 0), ("tf-idf", 4), ("probe", 4), ("fine-tuned", 1)}
+    return [
+        (config, seed)
+        for config, seed in grid()
+        if (config.method, config.per_topic) in few
+        and not config.scored_on.endswith("valid")
+        and (config.method == "tf-idf" or config.use == "target")
+    ]
 
 
 def scored_on(use: str) -> str:
