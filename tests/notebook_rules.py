@@ -233,6 +233,7 @@ def length_problems(notebook: NotebookNode) -> list[str]:
 _MACHINE_PATH = re.compile(
     r"(?<![\w.:/~-])/(?:home|root|work|tmp|Users|private|mnt)(?![\w.])[^\s'\"<>),]*|\b[A-Z]:\\[^\s'\"<>),]+"
 )
+_ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # in tracebacks, where a colour hides the start of a path
 _PROGRESS_BAR = re.compile(r"\d+%\||\d(?:it|row|B|batch)/s|s/(?:it|row|batch)\b|\?(?:it|B)/s|\d+it \[")
 
 
@@ -240,7 +241,7 @@ def output_problems(notebook: NotebookNode) -> list[str]:
     """Stored outputs name no absolute path of a machine, and stderr holds nothing but progress bars."""
     problems: list[str] = []
     for number, cell in cells(notebook, "code"):
-        paths = _MACHINE_PATH.findall(stored_text(cell))
+        paths = _MACHINE_PATH.findall(_ANSI_COLOUR.sub("", stored_text(cell)))
         problems += [f"cell {number} stores a path of one machine: {path}" for path in paths]
         for line in re.split(r"[\r\n]+", stored_text(cell, "stderr")):
             if line.strip() and not _PROGRESS_BAR.search(line):
