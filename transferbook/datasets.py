@@ -8,7 +8,6 @@ as results with many. `image_folder` and `text_table` read the reader's own data
 from __future__ import annotations
 
 import bz2
-import gzip
 import hashlib
 import io
 import os
@@ -19,12 +18,13 @@ import numpy as np
 import torch
 
 from transferbook import assets
+from transferbook.digits import mnist_5k, optdigits, rendered_digits
 from transferbook.own_data import image_folder, read_image, text_table
 from transferbook.splits import Part, Splits, split, subset
 
 __all__ = [
     "Part", "Splits", "image_folder", "mnist_5k", "newsgroups", "openmoji", "optdigits",
-    "oxford_pets", "read_image", "reuters_r8", "rotten_tomatoes", "subset", "text_table",
+    "oxford_pets", "read_image", "rendered_digits", "reuters_r8", "rotten_tomatoes", "subset", "text_table",
 ]  # fmt: skip
 
 OPENMOJI_CATEGORIES = (
@@ -127,47 +127,6 @@ def _topics(name: str, limit: int | None, per_class: int | None, seed: int) -> S
 def _topic_part(rows: list[tuple[str, str]], class_names: tuple[str, ...]) -> Part:
     labels = torch.tensor([class_names.index(topic) for topic, _ in rows])
     return Part([text for _, text in rows], labels)
-
-
-def mnist_5k(*, limit: int | None = None, per_class: int | None = None, seed: int = 0) -> Splits:
-    """5,000 handwritten digits of MNIST, 500 a class, as (N, 1, 28, 28), white on black; 70/10/20 %."""
-    import pandas as pd
-
-    table = gzip.decompress(assets.read_member("mnist_5k", "mnist_5k.csv.gz"))
-    rows = pd.read_csv(io.BytesIO(table), header=None, dtype=np.uint8).to_numpy()  # 784 pixels and the label
-    images = torch.from_numpy(rows[:, :-1].reshape(-1, 1, 28, 28).copy())
-    return _digits(
-        "mnist_5k", images, rows[:, -1], assets.catalogue()["mnist_5k"].provenance, limit, per_class, seed
-    )
-
-
-def optdigits(*, limit: int | None = None, per_class: int | None = None, seed: int = 0) -> Splits:
-    """1,797 handwritten digits as (N, 1, 8, 8), white on black; 70/10/20 %.
-
-    scikit-learn's copy counts pixels from 0 to 16; here they go from 0 to 255. It does not say who wrote a
-    digit, so one writer's digits are on all sides.
-    """
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images = torch.from_numpy(np.rint(digits.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)
-    provenance = "Optical recognition of handwritten digits (UCI; CC BY 4.0), test part, from scikit-learn"
-    return _digits("optdigits", images, digits.target, provenance, limit, per_class, seed)
-
-
-def _digits(
-    name: str,
-    images: torch.Tensor,
-    labels: np.ndarray,
-    provenance: str,
-    limit: int | None,
-    per_class: int | None,
-    seed: int,
-) -> Splits:
-    whole = Part(images, torch.as_tensor(labels, dtype=torch.int64))
-    train, valid, test = split(whole, valid=0.1, test=0.2)
-    train = subset(train, limit=limit, per_class=per_class, seed=seed)
-    return Splits(name, train, valid, test, tuple("0123456789"), provenance)
 
 
 def _without_joiners(code: str) -> str:
