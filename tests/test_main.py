@@ -247,8 +247,12 @@ def test_chapters_using(tmp_path: Path) -> None:
     prose = "`datasets.optdigits()` would do as well."
     notebook("p/01_a.ipynb", ("code", "x = datasets.openmoji(\n    size=32)"), ("markdown", prose))
     notebook("p/02_b.ipynb", ("code", "rows = studies.load('labels')\ny = datasets.openmoji()"))
+    notebook("p/03_c.ipynb", ("code", "digits.align(x, 8)"), ("code", "d = digits.domains(8, aligned=True)"))
     notebook("p/.ipynb_checkpoints/02_b.ipynb", ("code", "datasets.openmoji()"))
     assert command.chapters_using(tmp_path) == {
         "datasets.openmoji": ["notebooks/p/01_a.ipynb", "notebooks/p/02_b.ipynb"],
         "backbones.minilm": ["notebooks/p/02_b.ipynb"],
+        "datasets.rendered_digits": ["notebooks/p/03_c.ipynb"],
+        "datasets.optdigits": ["notebooks/p/03_c.ipynb"],
+        "datasets.mnist_5k": ["notebooks/p/03_c.ipynb"],
     }

@@ -240,7 +240,7 @@ def _entry(about: dict[str, Any], users: dict[str, list[str]]) -> str:
 def chapters_using(root: Path) -> dict[str, list[str]]:
     """Which notebooks call what: `{"datasets.newsgroups": ["notebooks/…/01_….ipynb", …], …}`.
 
-    A notebook also uses what the studies use that it opens by name.
+    A notebook also uses what the studies use that it opens by name, and `digits.domains` loads three sets.
     """
     found: dict[str, list[str]] = {}
     for path in sorted((root / "notebooks").rglob("*.ipynb")):
@@ -252,7 +252,10 @@ def chapters_using(root: Path) -> dict[str, list[str]]:
             study = root / "studies" / f"{name}.py"
             if study.is_file():
                 source += "\n" + study.read_text(encoding="utf-8")
-        for call in sorted(set(re.findall(r"\b(?:datasets|backbones)\.\w+(?=\()", source))):
+        calls = set(re.findall(r"\b(?:datasets|backbones)\.\w+(?=\()", source))
+        if re.search(r"\bdigits\.domains\(", source):
+            calls |= {"datasets.rendered_digits", "datasets.optdigits", "datasets.mnist_5k"}
+        for call in sorted(calls):
             found.setdefault(call, []).append(path.relative_to(root).as_posix())
     return found
 
