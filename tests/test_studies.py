@@ -430,6 +430,17 @@ def test_agree_where_all_seeds_are_equal_allows_rounding_only(tiny):
     assert len(studies.agree("tiny", config, seed, {"accuracy": 32.5 * (1 + 1e-4)})) == 1
 
 
+def test_agree_where_one_config_does_not_vary_goes_by_the_method(tiny):
+    edit(tiny, "twice(random.random())", "1.0 * (config.labels > 32) * twice(seed)")
+    edit(tiny, "config.labels +", "(config.method == 'probe') *")
+    compute()
+    probe, tune = (studies.open_study("tiny").Config(method) for method in ("probe", "tune"))
+    spread = math.sqrt(10 / 2)  # of 0, 2, 4, 6, 8 the variance is 10; of 0, 0, 0, 0, 0 it is 0
+    assert studies.agree("tiny", probe, 0, {"accuracy": 3.9 * spread}) == []
+    assert len(studies.agree("tiny", probe, 0, {"accuracy": 4.1 * spread})) == 1
+    assert len(studies.agree("tiny", tune, 0, {"accuracy": 0.01})) == 1  # nothing varies for this method
+
+
 def test_the_results_file_holds_one_row_a_line(tiny):
     compute()
     lines = studies.results_path("tiny").read_text().splitlines()

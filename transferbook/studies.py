@@ -284,7 +284,8 @@ def draw(name: str, key: str, seconds: float) -> list[tuple[Any, int, dict[str, 
 def agree(name: str, config: Any, seed: int, metrics: dict[str, float]) -> list[str]:
     """Hold re-run metrics to the recorded row: each within four standard deviations over the config's seeds.
 
-    Times, whose names end in `_seconds`, may differ as they like.
+    Where these seeds agree to the last digit (an accuracy of 1, say), the deviation is that of the method's
+    other configs, a root mean square. Times, whose names end in `_seconds`, may differ as they like.
 
     Returns:
         One sentence for each metric that is further off, or that only one side has; empty if all agree.
@@ -294,8 +295,8 @@ def agree(name: str, config: Any, seed: int, metrics: dict[str, float]) -> list[
             config.
     """
     fingerprint = records.config_fingerprint(_fields(config))
-    found = [row for _, _, row in _complete(name) if row["config_fingerprint"] == fingerprint]
-    stored = {row["seed"]: row["metrics"] for row in found}
+    rows = _complete(name)
+    stored = {row["seed"]: row["metrics"] for _, _, row in rows if row["config_fingerprint"] == fingerprint}
     if seed not in stored or len(stored) < 2:
         raise StudyError(f"Study {name} has no row of seed {seed}, or no second seed, of {config}.")
     if metrics.keys() != stored[seed].keys():
@@ -305,6 +306,8 @@ def agree(name: str, config: Any, seed: int, metrics: dict[str, float]) -> list[
         if metric.endswith(TIMING):
             continue
         deviation = statistics.stdev(other[metric] for other in stored.values())
+        if deviation == 0:
+            deviation = _deviation_of_method(rows, getattr(config, "method", ""), metric)
         allowed = DEVIATIONS * deviation + ROUNDING * abs(value)
         if not abs(metrics[metric] - value) <= allowed:
             apart.append(
@@ -312,6 +315,16 @@ def agree(name: str, config: Any, seed: int, metrics: dict[str, float]) -> list[
                 f"deviations over {len(stored)} seeds allow {allowed:.2g}: {config}, seed {seed}."
             )
     return apart
+
+
+def _deviation_of_method(rows: list[tuple[Any, int, records.Row]], method: str, metric: str) -> float:
+    """Root mean square, over the method's configs with several seeds, of a metric's deviation over seeds."""
+    values: dict[str, list[float]] = {}
+    for config, _, row in rows:
+        if getattr(config, "method", "") == method and metric in row["metrics"]:
+            values.setdefault(row["config_fingerprint"], []).append(row["metrics"][metric])
+    variances = [statistics.variance(same) for same in values.values() if len(same) > 1]
+    return math.sqrt(statistics.mean(variances))
 
 
 def _folder() -> Path:
