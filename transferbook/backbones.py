@@ -90,7 +90,8 @@ class TextEncoder(nn.Module):
 class ImageEncoder(nn.Module):
     """A convolutional network up to its pooled features, its images laid out channels-last.
 
-    That layout changes no value, only the order in memory; on a CPU it trains a third to twice as fast again.
+    That layout changes no value, only the order in memory; on a CPU it trains from a third faster to twice
+    as fast.
 
     Args:
         network: a module from pixels (B, 3, H, W) to features (B, D).

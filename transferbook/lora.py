@@ -120,11 +120,6 @@ def merge_lora(model: nn.Module) -> list[str]:
     return [name for name, _ in adapted]
 
 
-def lora_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """The matrices A and B of every `LoRALinear` of a model, in its order; empty if there is none."""
-    return [matrix for _, layer in _adapted(model) for matrix in (layer.A, layer.B)]
-
-
 def _adapted(model: nn.Module) -> Iterator[tuple[str, LoRALinear]]:
     for name, module in model.named_modules():
         if isinstance(module, LoRALinear):
