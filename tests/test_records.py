@@ -98,7 +98,7 @@ def edited(old: str, new: str) -> str:
         ("range(5)", "range(10)"),
         ("from statistics import fmean", "from statistics import fmean, median"),
         ("labels: int = 32", "labels: int = 16"),
-        ('    method: str\n', '    method: str\n    size: int = 96\n'),
+        ("    method: str\n", "    method: str\n    size: int = 96\n"),
         ("self.labels < 1", "self.labels < 2"),
         ("OTHER = 1", "OTHER = 2"),
         ("    pass", "    print()"),
