@@ -10,7 +10,7 @@ import torch
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LogisticRegression
 
-from transferbook.splits import Part, split, subset
+from transferbook.splits import Part, split, subset, subset_rows
 
 
 def numbered(*counts: int, groups: tuple[str, ...] | None = None) -> Part:
@@ -52,6 +52,20 @@ def test_subsets_are_nested_and_reproducible(asked):
         assert set(smaller) < set(larger) and len(set(larger)) == len(larger)
     assert subset(part, seed=7, **{asked: 8}).inputs == subsets[1]
     assert subset(part, seed=8, **{asked: 8}).inputs != subsets[1]
+
+
+@pytest.mark.parametrize("asked", [{"limit": 40}, {"per_class": 4}])
+def test_rows_of_a_subset_select_it(asked):
+    part = numbered(5, 50, 500)
+    rows = subset_rows(part.labels, seed=3, **asked)
+    assert rows.dtype == torch.int64
+    assert part.select(rows).inputs == subset(part, seed=3, **asked).inputs
+    assert rows.tolist() != subset_rows(part.labels, seed=4, **asked).tolist()
+
+
+def test_rows_of_a_subset_without_a_size_are_refused():
+    with pytest.raises(ValueError, match="neither"):
+        subset_rows(numbered(5, 10).labels)
 
 
 def test_subset_per_class_takes_as_many_of_each():

@@ -20,11 +20,12 @@ import torch
 from transferbook import assets
 from transferbook.digits import mnist_5k, optdigits, rendered_digits
 from transferbook.own_data import image_folder, read_image, text_table
-from transferbook.splits import Part, Splits, split, subset
+from transferbook.splits import Part, Splits, split, subset, subset_rows
 
 __all__ = [
     "Part", "Splits", "image_folder", "mnist_5k", "newsgroups", "openmoji", "optdigits",
-    "oxford_pets", "read_image", "rendered_digits", "reuters_r8", "rotten_tomatoes", "subset", "text_table",
+    "oxford_pets", "read_image", "rendered_digits", "reuters_r8", "rotten_tomatoes", "subset",
+    "subset_rows", "text_table",
 ]  # fmt: skip
 
 OPENMOJI_CATEGORIES = (

@@ -72,9 +72,29 @@ def subset(part: Part, *, limit: int | None = None, per_class: int | None = None
     """
     if limit is None and per_class is None:
         return part
-    if limit is not None and per_class is not None:
-        raise ValueError(f"give limit ({limit}) or per_class ({per_class}), not both.")
-    labels = part.labels.numpy()
+    return part.select(subset_rows(part.labels, limit=limit, per_class=per_class, seed=seed))
+
+
+def subset_rows(
+    labels: Tensor, *, limit: int | None = None, per_class: int | None = None, seed: int = 0
+) -> Tensor:
+    """The row numbers that `subset` selects, for features that were computed for all rows at once.
+
+    Args:
+        labels: class indices, shape (N,).
+        limit: as for `subset`.
+        per_class: as for `subset`; exactly one of the two is needed.
+        seed: as for `subset`.
+
+    Returns:
+        Row numbers, int64, in the order of the smaller part.
+
+    Raises:
+        ValueError: if both or neither are given, or more is asked for than there is.
+    """
+    if (limit is None) == (per_class is None):
+        raise ValueError(f"give limit ({limit}) or per_class ({per_class}), not both and not neither.")
+    labels = labels.numpy()
     classes, counts = np.unique(labels, return_counts=True)
     random = np.random.default_rng(seed)
     rank = np.empty(len(labels), dtype=np.int64)  # place of each example in the shuffled order of its class
@@ -89,7 +109,7 @@ def subset(part: Part, *, limit: int | None = None, per_class: int | None = None
                 f"per_class is {per_class}; it must be from 1 to {counts.min()}, "
                 f"the number of examples of the smallest class (label {classes[counts.argmin()]})."
             )
-        return part.select(np.lexsort((tie, rank))[: per_class * len(classes)])
+        return torch.from_numpy(np.lexsort((tie, rank))[: per_class * len(classes)])
     if not len(classes) <= limit <= len(labels):
         raise ValueError(
             f"limit is {limit}; it must be from {len(classes)} (one example a class) to {len(labels)}, "
@@ -97,7 +117,7 @@ def subset(part: Part, *, limit: int | None = None, per_class: int | None = None
         )
     size = counts[np.searchsorted(classes, labels)]
     key = np.where(rank == 0, 0.0, (rank + 0.5) / size)
-    return part.select(np.lexsort((tie, key))[:limit])
+    return torch.from_numpy(np.lexsort((tie, key))[:limit])
 
 
 def split(part: Part, *, valid: float, test: float) -> tuple[Part, Part, Part]:
