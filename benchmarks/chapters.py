@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks import measure
 
 INPUTS = (
-    "benchmarks/measure.py", "benchmarks/chapters.py", "transferbook/*.py", "requirements.txt", "_*.yml",
+    "benchmarks/measure.py", "benchmarks/chapters.py", "transferbook/**/*.py", "requirements.txt", "_*.yml",
     "notebooks/**/*.ipynb", "book/**/*.*", "studies/**/*.py", "studies/**/*.json",
 )  # fmt: skip
 SECONDS, GIGABYTES, SITE_SECONDS = 150, 4, 60
@@ -80,7 +80,7 @@ def run_measured(command: list[str], environment: dict[str, str]) -> tuple[float
 
 def link_wheels(cache: Path) -> None:
     """Give an empty cache the wheels, fetched if they are missing, and nothing that is made from them."""
-    from transferbook import assets
+    from transferbook.data import assets
 
     (cache / "wheels").mkdir()
     for wheel in {assets.wheel(name) for name in assets.catalogue()}:

@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from benchmarks import measure
-from transferbook import backbones, datasets, training
+from transferbook.data import datasets
+from transferbook.learning import training
+from transferbook.models import backbones
 
-INPUTS = ("benchmarks/measure.py", "benchmarks/embedding.py", "transferbook/*.py", "requirements.txt")
+INPUTS = ("benchmarks/measure.py", "benchmarks/embedding.py", "transferbook/**/*.py", "requirements.txt")
 CPU = torch.device("cpu")
 
 

@@ -17,10 +17,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Sampler, TensorDataset
 
 from benchmarks import measure
-from transferbook import backbones, datasets, training, transfer
-from transferbook.checkpoints import Inputs
+from transferbook.data import datasets
+from transferbook.learning import training, transfer
+from transferbook.learning.checkpoints import Inputs
+from transferbook.models import backbones
 
-INPUTS = ("benchmarks/measure.py", "benchmarks/fit.py", "transferbook/*.py", "requirements.txt")
+INPUTS = ("benchmarks/measure.py", "benchmarks/fit.py", "transferbook/**/*.py", "requirements.txt")
 LIMIT = 1.03
 CPU = torch.device("cpu")
 

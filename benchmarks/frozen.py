@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import measure
-from transferbook import backbones, datasets, training, transfer
-from transferbook.backbones import Backbone
-from transferbook.datasets import Part, Splits
+from transferbook.data import datasets
+from transferbook.data.datasets import Part, Splits
+from transferbook.learning import training, transfer
+from transferbook.models import backbones
+from transferbook.models.backbones import Backbone
 
-INPUTS = ("benchmarks/measure.py", "benchmarks/frozen.py", "transferbook/*.py", "requirements.txt")
+INPUTS = ("benchmarks/measure.py", "benchmarks/frozen.py", "transferbook/**/*.py", "requirements.txt")
 CPU = torch.device("cpu")
 
 

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transferbook import adaptation, datasets, digits, training, transfer
-from transferbook.splits import Part
+from transferbook.data import datasets, digits
+from transferbook.data.splits import Part
+from transferbook.learning import adaptation, training, transfer
 
 DOMAINS = ("rendered", "optdigits", "mnist")
 PAIRS = tuple((source, target) for source in DOMAINS for target in DOMAINS if source != target)

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from transferbook import backbones, datasets, metrics, training, transfer
-from transferbook.backbones import Backbone
-from transferbook.splits import Part
+from transferbook.data import datasets
+from transferbook.data.splits import Part
+from transferbook.evidence import metrics
+from transferbook.learning import training, transfer
+from transferbook.models import backbones
+from transferbook.models.backbones import Backbone
 
 CLASSES = 7
 SIZE = 64  # pixels

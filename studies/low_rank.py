@@ -14,7 +14,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from transferbook import backbones, datasets, lora, metrics, training, transfer
+from transferbook.data import datasets
+from transferbook.evidence import metrics
+from transferbook.learning import training, transfer
+from transferbook.models import backbones, lora
 
 LABELS = 256
 EPOCHS = 3

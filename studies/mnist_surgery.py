@@ -16,7 +16,10 @@ from sklearn.svm import SVC
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from transferbook import backbones, datasets, metrics, training, transfer
+from transferbook.data import datasets
+from transferbook.evidence import metrics
+from transferbook.learning import training, transfer
+from transferbook.models import backbones
 
 SEEDS = range(5)
 TUNING_SEEDS = (100, 101)

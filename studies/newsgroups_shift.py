@@ -22,7 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoTokenizer
 
-from transferbook import assets, backbones, datasets, metrics, runtime, training, transfer
+from transferbook import runtime
+from transferbook.data import assets, datasets
+from transferbook.evidence import metrics
+from transferbook.learning import training, transfer
+from transferbook.models import backbones
 
 TOPICS = ("comp", "rec", "sci", "talk")
 SOURCE = (

@@ -15,9 +15,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as pictures
 
-from transferbook import backbones, datasets, digits, training, transfer, transferability
-from transferbook.backbones import Backbone, ImageEncoder
-from transferbook.splits import Part
+from transferbook.data import datasets, digits
+from transferbook.data.splits import Part
+from transferbook.learning import training, transfer, transferability
+from transferbook.models import backbones
+from transferbook.models.backbones import Backbone, ImageEncoder
 
 SEEDS = range(5)
 PER_CLASS = {"optdigits": 5, "mnist": 10, "openmoji": 15}  # target labels, those that choose included

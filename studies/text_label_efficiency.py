@@ -14,7 +14,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from transferbook import backbones, datasets, metrics, training, transfer
+from transferbook.data import datasets
+from transferbook.evidence import metrics
+from transferbook.learning import training, transfer
+from transferbook.models import backbones
 
 BUDGETS = {32: 20, 128: 10, 512: 5, 2_048: 2}  # labels: epochs
 SEEDS = range(5)

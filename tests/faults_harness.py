@@ -29,10 +29,10 @@ class FaultError(ValueError):
 
 @dataclass(frozen=True)
 class Fault:
-    """A planted fault: its patch, the module that it changes and the test that must catch it."""
+    """A planted fault: its patch, the file that it changes and the test that must catch it."""
 
     path: Path
-    module: str
+    file: str
     test: str
 
 
@@ -46,8 +46,9 @@ def read(path: Path) -> Fault:
     named = re.fullmatch(r"# caught by: (tests/test_\w+\.py::\S+)", lines[0]) if lines else None
     if named is None:
         raise FaultError(f"{path.name} must begin with `# caught by: tests/test_MODULE.py::test_name`")
-    changed = re.match(r"--- a/transferbook/(\w+)\.py\n\+\+\+ b/transferbook/\1\.py\n", "\n".join(lines[1:4]))
-    if changed is None or path.stem.partition("__")[0] != changed[1].strip("_"):
+    file = re.compile(r"--- a/(transferbook/(?:\w+/)*(\w+)\.py)\n\+\+\+ b/\1\n")
+    changed = file.match("\n".join(lines[1:4]))
+    if changed is None or path.stem.partition("__")[0] != changed[2].strip("_"):
         raise FaultError(f"{path.name} must change the module of the package that its name begins with")
     for sign in "-+":
         if sum(line.startswith(sign) for line in lines[3:]) > 1:
@@ -72,7 +73,7 @@ def plant(fault: Fault, folder: Path) -> None:
     Raises:
         FaultError: if the patch does not apply.
     """
-    target = folder / "transferbook" / f"{fault.module}.py"
+    target = folder / fault.file
     before = target.read_text(encoding="utf-8")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     environment = kept | {"GIT_CEILING_DIRECTORIES": str(folder.parent)}  # take no repository around it

@@ -381,7 +381,7 @@ def _pages(entry: Any) -> Iterator[str]:
 def public_names(package: Path) -> dict[str, str]:
     """Public function or class of the package -> its module, read from the sources."""
     names: dict[str, str] = {}
-    for path in sorted(package.glob("*.py")):
+    for path in sorted(package.rglob("*.py")):
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
                 names[node.name] = path.stem

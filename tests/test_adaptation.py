@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from transferbook import adaptation, training, transfer
+from transferbook.learning import adaptation, training, transfer
 
 WIDTH = 3
 

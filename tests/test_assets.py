@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from transferbook import assets, wheels
-from transferbook.assets import Asset, AssetError
+from transferbook.data import assets, wheels
+from transferbook.data.assets import Asset, AssetError
 
 FILES = {
     "tiny/one.txt": b"one",
@@ -133,7 +133,7 @@ def use_index(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 FETCHER = """
 import json, sys
-from transferbook import assets
+from transferbook.data import assets
 asset = assets.Asset(**json.loads(sys.argv[1]))
 assets.catalogue = lambda: {asset.name: asset}
 print("started", flush=True)
@@ -422,7 +422,7 @@ def test_missing_member(tiny: Asset, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in ("tiny/two.txt", "tiny/png/*.png"):
         use(dataclasses.replace(tiny, members={"x": path}), monkeypatch)
         for function in (assets.read_members, assets.unpack):
-            assert f"holds no {path}, which transferbook/assets.toml names" in failure(function, "tiny")
+            assert f"holds no {path}, which transferbook/data/assets.toml names" in failure(function, "tiny")
         assert len(assets.verify()) == 1
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from transferbook import assets, backbones
+from transferbook.data import assets
+from transferbook.models import backbones
 
 TEXTS = [
     "A film to love.",

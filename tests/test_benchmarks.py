@@ -20,7 +20,8 @@ from torch import nn
 
 from benchmarks import __main__ as command_line
 from benchmarks import chapters, embedding, fit, frameworks, frozen, measure
-from transferbook import datasets, runtime
+from transferbook import runtime
+from transferbook.data import datasets
 
 TINY = fit.Settings(examples=96, epochs=2, batch_size=32, repetitions=2)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from transferbook import claims, intervals
-from transferbook.claims import ClaimError, ClaimFailed, claim, claim_equal, show
-from transferbook.intervals import Interval
+from transferbook.evidence import claims, intervals
+from transferbook.evidence.claims import ClaimError, ClaimFailed, claim, claim_equal, show
+from transferbook.evidence.intervals import Interval
 
 GAIN = Interval(0.1424, 0.1179, 0.1669, 5, "seeds", "paired Student-t interval")  # half-width 0.0245
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from transferbook import assets, datasets
-from transferbook.datasets import Part, base_emoji
+from transferbook.data import assets, datasets
+from transferbook.data.datasets import Part, base_emoji
 
 ALL = {
     "rotten_tomatoes": (datasets.rotten_tomatoes, 2),

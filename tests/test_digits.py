@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from transferbook import datasets, digits
+from transferbook.data import datasets, digits
 
 
 def sides(splits: datasets.Splits) -> tuple[datasets.Part, ...]:

@@ -30,8 +30,9 @@ def test_named_tests_pass_without_a_fault(file, tmp_path):
 
 
 def test_every_module_has_faults():
-    count = Counter(harness.read(path).module for path in PATCHES)
-    modules = {path.stem for path in (ROOT / "transferbook").glob("*.py")} - {"__init__"}
+    count = Counter(harness.read(path).file for path in PATCHES)
+    files = (path for path in (ROOT / "transferbook").rglob("*.py") if path.name != "__init__.py")
+    modules = {path.relative_to(ROOT).as_posix() for path in files}
     assert {name: count[name] for name in modules if count[name] < harness.FEWEST_FAULTS} == {}
 
 

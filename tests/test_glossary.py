@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BASICS = "../notebooks/part1_basics/"
 # What the source articles name, by the chapter that must explain it.
 NAMED = {
-    "01_supervised_learning": (
+    "02_supervised_learning": (
         "supervised learning",
         "logistic regression",
         "support vector machine",
@@ -22,22 +22,22 @@ NAMED = {
         "recall",
         "F1 score",
     ),
-    "02_unsupervised_learning": (
+    "06_unsupervised_learning": (
         "unsupervised learning",
         "k-means",
         "principal component analysis",
         "self-organising map",
     ),
-    "03_reinforcement_learning": ("reinforcement learning", "Q-learning", "policy gradient"),
-    "04_gradient_descent": (
+    "07_reinforcement_learning": ("reinforcement learning", "Q-learning", "policy gradient"),
+    "03_gradient_descent": (
         "gradient descent",
         "stochastic gradient descent",
         "momentum",
         "Adagrad",
         "Adam",
     ),
-    "05_generalisation": ("L1 penalty", "L2 penalty", "early stopping"),
-    "06_text_as_data": ("tokenisation", "stop word", "stemming", "lemmatisation", "TF-IDF"),
+    "04_generalisation": ("L1 penalty", "L2 penalty", "early stopping"),
+    "05_text_as_data": ("tokenisation", "stop word", "stemming", "lemmatisation", "TF-IDF"),
 }
 
 

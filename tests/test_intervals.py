@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from transferbook import intervals
-from transferbook.intervals import Interval
+from transferbook.evidence import intervals
+from transferbook.evidence.intervals import Interval
 
 
 def coverage(samples: int, sample_interval, truth: float) -> float:

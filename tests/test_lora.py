@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from transferbook import lora, transfer
+from transferbook.learning import transfer
+from transferbook.models import lora
 
 D_IN, D_OUT = 12, 8
 

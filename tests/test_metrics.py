@@ -6,7 +6,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from transferbook import metrics
+from transferbook.evidence import metrics
 
 
 def test_scores_agree_with_scikit_learn():

@@ -55,8 +55,8 @@ def test_a_name_has_one_home():
 
 
 def test_imports_are_silent_offline_and_write_nothing():
-    files = (ROOT / "transferbook").glob("*.py")
-    modules = sorted(f"transferbook.{path.stem}" for path in files if not path.stem.startswith("__"))
+    files = (path for path in (ROOT / "transferbook").rglob("*.py") if not path.stem.startswith("__"))
+    modules = sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files)
     assert len(modules) > 5
     assert rules.import_problems(["transferbook", *modules], ROOT) == []
 
@@ -444,7 +444,7 @@ def test_redefinition_is_caught(source):
     "notebook",
     [
         book(code("def coral_loss(a, b): return 0"), home_of=["coral_loss"]),
-        book(code("from transferbook.training import fit\nfit(x)\nfitted = fit")),
+        book(code("from transferbook.learning.training import fit\nfit(x)\nfitted = fit")),
         book(code("class Model:\n    def fit(self): pass")),
         book(code("def coral(a):\n    def fit(b): pass\n    return fit")),
     ],

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from transferbook import datasets
+from transferbook.data import datasets
 
 
 @pytest.fixture

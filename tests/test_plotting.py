@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from transferbook import intervals, plotting
+from transferbook.evidence import intervals, plotting
 
 
 @pytest.fixture(autouse=True)
@@ -225,7 +225,7 @@ def test_colors_are_legible_on_white():
 
 def test_import_is_light():
     heavy = "{'matplotlib', 'myst_nb', 'IPython'}"
-    code = f"import sys, transferbook.plotting; assert not {heavy} & set(sys.modules)"
+    code = f"import sys, transferbook.evidence.plotting; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

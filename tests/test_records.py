@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from transferbook import records
+from transferbook.evidence import records
 
 SOURCE = '''"""A study."""
 from __future__ import annotations
@@ -126,6 +126,15 @@ def test_what_can_change_a_row_changes_its_fingerprint(old, new):
     assert records.run_fingerprint(edited(old, new)) != records.run_fingerprint(SOURCE)
 
 
+def test_a_module_may_move_to_another_folder_of_the_package():
+    source = "from transferbook{} import datasets\nfrom transferbook{}.splits import Part\n"
+    source += "def run(config, seed):\n    return datasets.optdigits(Part)\n"
+    places = (("", ""), (".data", ".data"), (".other", ""))
+    flat, moved, elsewhere = (source.format(*twice) for twice in places)
+    assert records.run_fingerprint(moved) == records.run_fingerprint(flat)
+    assert records.run_fingerprint(elsewhere) != records.run_fingerprint(flat)
+
+
 def test_fingerprints_are_the_same_in_every_python_version():
     assert records.run_fingerprint(SOURCE) == "642487e69bffec2a"
     assert records.config_fingerprint({"b": (1, 2), "a": None}) == "c5f84d13a25f42c9"
@@ -209,10 +218,10 @@ def test_a_write_that_breaks_off_leaves_the_old_file(tmp_path, monkeypatch):
 def test_four_writers_at_once_lose_no_row(tmp_path):
     path = tmp_path / "tiny.json"
     script = (
-        "import json, sys\nfrom pathlib import Path\nfrom transferbook import records\n"
+        "import json, sys\nfrom pathlib import Path\nfrom transferbook.evidence import records\n"
         "for row in json.loads(sys.argv[2]):\n    records.record(Path(sys.argv[1]), row)\n"
     )
-    environment = os.environ | {"PYTHONPATH": str(Path(records.__file__).parent.parent)}
+    environment = os.environ | {"PYTHONPATH": str(Path(records.__file__).parents[2])}
     writers = []
     for method in "abcd":
         rows = json.dumps([row(method, seed=seed) for seed in range(25)])

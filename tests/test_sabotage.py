@@ -44,8 +44,9 @@ def test_claims_fail_when_the_experiment_is_broken(chapter, tmp_path):
 LEARN = """
 import torch
 from sklearn.linear_model import LogisticRegression
-from transferbook import datasets, intervals, studies
-from transferbook.claims import claim, claim_equal
+from transferbook.data import datasets
+from transferbook.evidence import intervals, studies
+from transferbook.evidence.claims import claim, claim_equal
 
 def accuracy(seed):
     splits = datasets.optdigits(limit=200, seed=seed)
@@ -103,7 +104,8 @@ def test_a_refused_claim_is_judged_by_its_bounds(tmp_path):
 
 def test_a_declared_sabotage_is_applied(tmp_path):
     own = [{"find": "sign = 1", "replace": "sign = -1", "why": "labels play no part"}]
-    cells = ("from transferbook.claims import claim\nsign = 1", "claim('sign', sign, above=0, kind='fact')")
+    imported = "from transferbook.evidence.claims import claim\nsign = 1"
+    cells = (imported, "claim('sign', sign, above=0, kind='fact')")
     assert verdict(planted(tmp_path, *cells, headline="sign", sabotage=own), tmp_path) == []
 
 
@@ -143,7 +145,7 @@ def test_half_of_the_counted_claims_must_fail():
 
 STUDY = """
 from dataclasses import dataclass
-from transferbook import datasets
+from transferbook.data import datasets
 
 @dataclass(frozen=True)
 class Config:
@@ -166,15 +168,16 @@ def run(config, seed):
 
 
 def test_studies_answer_with_sabotaged_rows(tmp_path, monkeypatch):
-    from transferbook import studies
+    from transferbook.evidence import runner, studies
 
     for name, place in (("TRANSFERBOOK_STUDIES", "studies"), ("TRANSFERBOOK_RESULTS", "results")):
         (tmp_path / place).mkdir()
         monkeypatch.setenv(name, str(tmp_path / place))
     (tmp_path / "studies" / "tiny.py").write_text(STUDY)
-    studies.run("tiny", jobs=1, progress=False)
+    runner.run("tiny", jobs=1, progress=False)
     before = studies.load("tiny")
-    source = "from transferbook import studies\nstudies.load('tiny').to_json('frame.json', orient='records')"
+    source = "from transferbook.evidence import studies\n"
+    source += "studies.load('tiny').to_json('frame.json', orient='records')"
     path = planted(tmp_path, source)
     assert harness.studies_used(read(path)) == ["tiny"]
     _, errors = harness.run(path, ROOT, tmp_path / "run")

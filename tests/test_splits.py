@@ -10,7 +10,7 @@ import torch
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LogisticRegression
 
-from transferbook.splits import Part, split, subset, subset_rows
+from transferbook.data.splits import Part, split, subset, subset_rows
 
 
 def numbered(*counts: int, groups: tuple[str, ...] | None = None) -> Part:

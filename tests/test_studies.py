@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from transferbook import records, studies
-from transferbook.studies import StudyError
+from transferbook.evidence import records, reruns, runner, studies
+from transferbook.evidence.studies import StudyError
 
 TINY = '''"""A tiny study."""
 from __future__ import annotations
@@ -86,13 +86,13 @@ def log(folder: Path) -> list[str]:
 
 
 def compute(jobs: int = 1) -> int:
-    return studies.run("tiny", jobs=jobs, progress=False)
+    return runner.run("tiny", jobs=jobs, progress=False)
 
 
 def start_runner(jobs: int) -> subprocess.Popen:
     """Run the tiny study in a process group of its own."""
-    package = str(Path(studies.__file__).parent.parent)
-    script = f"from transferbook import studies; studies.run('tiny', jobs={jobs}, progress=False)"
+    package = str(Path(studies.__file__).parents[2])
+    script = f"from transferbook.evidence import runner; runner.run('tiny', jobs={jobs}, progress=False)"
     return subprocess.Popen(
         [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": package}, start_new_session=True
     )
@@ -105,7 +105,7 @@ def set_seconds(path: Path, seconds: dict[str, float]) -> None:
 
 
 def test_a_complete_run(tiny, capsys):
-    assert studies.run("tiny", jobs=2) == 20
+    assert runner.run("tiny", jobs=2) == 20
     assert "20/20" in capsys.readouterr().err
     assert Counter(log(tiny.parent)).most_common(1)[0][1] == 1
 
@@ -125,7 +125,7 @@ def test_a_complete_run(tiny, capsys):
     assert studies.rerun("tiny", config, seed) == {"accuracy": rows["accuracy"][7]}
 
     stored = records.read(studies.results_path("tiny"))[0]
-    assert set(stored["versions"]) == {"python", *studies.LIBRARIES}
+    assert set(stored["versions"]) == {"python", *runner.LIBRARIES}
     assert stored["run_fingerprint"] == records.run_fingerprint(TINY)
 
 
@@ -299,7 +299,7 @@ def test_results_can_live_elsewhere(tiny, tmp_path, monkeypatch):
     assert len(records.read(tmp_path / "elsewhere" / "tiny.json")) == 20
     monkeypatch.delenv("TRANSFERBOOK_STUDIES")
     monkeypatch.delenv("TRANSFERBOOK_RESULTS")
-    repository = Path(studies.__file__).resolve().parent.parent
+    repository = Path(studies.__file__).resolve().parents[2]
     assert studies.results_path("tiny") == repository / "studies" / "results" / "tiny.json"
 
 
@@ -334,7 +334,7 @@ def test_an_unknown_study_is_named_beside_the_known_ones(tiny, name, function):
 def test_a_wrong_study_is_told_what_is_wrong(tiny, old, new, message):
     edit(tiny, old, new)
     with pytest.raises(StudyError, match=message):
-        studies.run("tiny", progress=False)
+        runner.run("tiny", progress=False)
 
 
 def test_smallest_is_checked_like_the_grid(tiny):
@@ -346,14 +346,14 @@ def test_smallest_is_checked_like_the_grid(tiny):
 
 def test_jobs_must_be_positive(tiny):
     with pytest.raises(ValueError, match="jobs is 0; it must be at least 1"):
-        studies.run("tiny", jobs=0)
+        runner.run("tiny", jobs=0)
 
 
 def test_draw_takes_one_row_of_each_method_by_the_key(tiny):
     compute()
     stored = studies.load("tiny")
-    drawn = studies.draw("tiny", "a commit", 300)
-    assert drawn == studies.draw("tiny", "a commit", 300)
+    drawn = reruns.draw("tiny", "a commit", 300)
+    assert drawn == reruns.draw("tiny", "a commit", 300)
     assert sorted(config.method for config, _, _ in drawn) == ["probe", "tune"]
     for config, seed, metrics in drawn:
         row = stored[["method", "labels", "seed"]].eq([config.method, config.labels, seed]).all(axis=1)
@@ -361,7 +361,7 @@ def test_draw_takes_one_row_of_each_method_by_the_key(tiny):
     turns = {
         (config.method, config.labels, seed)
         for number in range(100)
-        for config, seed, _ in studies.draw("tiny", str(number), 300)
+        for config, seed, _ in reruns.draw("tiny", str(number), 300)
     }
     assert len(turns) == 20
 
@@ -374,18 +374,18 @@ def test_draw_keeps_to_the_seconds_and_leaves_room_for_every_method(tiny):
         if row["seed"] == 0:
             records.record(path, row | {"seconds": 1.0})
     for number in range(20):
-        drawn = studies.draw("tiny", str(number), 6.5)
+        drawn = reruns.draw("tiny", str(number), 6.5)
         assert len(drawn) == 2
         assert all(seed == 0 for config, seed, _ in drawn if config.method == "tune")
-    assert [seed for _, seed, _ in studies.draw("tiny", "key", 2.0)] == [0, 0]
-    assert len(studies.draw("tiny", "key", 1.5)) == 1
-    assert studies.draw("tiny", "key", 0.5) == []
+    assert [seed for _, seed, _ in reruns.draw("tiny", "key", 2.0)] == [0, 0]
+    assert len(reruns.draw("tiny", "key", 1.5)) == 1
+    assert reruns.draw("tiny", "key", 0.5) == []
 
 
 def test_draw_leaves_out_configs_of_few_seeds(tiny):
     edit(tiny, "for seed in range(5)]", "for seed in range(5 if n == 128 else 4)]")
     compute()
-    drawn = [row for number in range(20) for row in studies.draw("tiny", str(number), 300)]
+    drawn = [row for number in range(20) for row in reruns.draw("tiny", str(number), 300)]
     assert {config.labels for config, _, _ in drawn} == {128}
 
 
@@ -395,12 +395,12 @@ def test_agree_allows_four_standard_deviations_over_the_seeds(tiny):
     rows = studies.load("tiny").query("method == 'probe' and labels == 32")
     stored, deviation = rows["accuracy"].iloc[2], rows["accuracy"].std(ddof=1)
     for offset in (0, 3.9, -3.9):
-        assert studies.agree("tiny", config, 2, {"accuracy": stored + offset * deviation}) == []
+        assert reruns.agree("tiny", config, 2, {"accuracy": stored + offset * deviation}) == []
     for offset in (4.1, -4.1):
-        (problem,) = studies.agree("tiny", config, 2, {"accuracy": stored + offset * deviation})
+        (problem,) = reruns.agree("tiny", config, 2, {"accuracy": stored + offset * deviation})
         assert re.match(r"accuracy is \S+ and recorded as \S+; 4 standard deviations over 5 seeds", problem)
-    assert len(studies.agree("tiny", config, 2, {"accuracy": math.nan})) == 1
-    assert len(studies.agree("tiny", config, 2, {"loss": 0.5})) == 1
+    assert len(reruns.agree("tiny", config, 2, {"accuracy": math.nan})) == 1
+    assert len(reruns.agree("tiny", config, 2, {"loss": 0.5})) == 1
 
 
 def test_agree_holds_no_rerun_to_a_time(tiny):
@@ -409,8 +409,8 @@ def test_agree_holds_no_rerun_to_a_time(tiny):
     config, seed = studies.open_study("tiny").grid()[0]
     accuracy = studies.load("tiny")["accuracy"].iloc[0]
     slow = {"fit_seconds": 99.0, "seconds_saved": 1.0, "accuracy": accuracy}
-    assert studies.agree("tiny", config, seed, slow) == []
-    assert len(studies.agree("tiny", config, seed, slow | {"seconds_saved": 99.0})) == 1
+    assert reruns.agree("tiny", config, seed, slow) == []
+    assert len(reruns.agree("tiny", config, seed, slow | {"seconds_saved": 99.0})) == 1
 
 
 def test_agree_needs_the_row_and_a_second_seed(tiny):
@@ -419,15 +419,15 @@ def test_agree_needs_the_row_and_a_second_seed(tiny):
     config, _ = studies.open_study("tiny").grid()[0]
     for seed in (0, 7):
         with pytest.raises(StudyError, match=f"Study tiny has no row of seed {seed}, or no second seed"):
-            studies.agree("tiny", config, seed, {"accuracy": 0.5})
+            reruns.agree("tiny", config, seed, {"accuracy": 0.5})
 
 
 def test_agree_where_all_seeds_are_equal_allows_rounding_only(tiny):
     edit(tiny, "twice(random.random())", "0.5")
     compute()
     config, seed = studies.open_study("tiny").grid()[0]
-    assert studies.agree("tiny", config, seed, {"accuracy": 32.5 * (1 + 1e-7)}) == []
-    assert len(studies.agree("tiny", config, seed, {"accuracy": 32.5 * (1 + 1e-4)})) == 1
+    assert reruns.agree("tiny", config, seed, {"accuracy": 32.5 * (1 + 1e-7)}) == []
+    assert len(reruns.agree("tiny", config, seed, {"accuracy": 32.5 * (1 + 1e-4)})) == 1
 
 
 def test_agree_where_one_config_does_not_vary_goes_by_the_method(tiny):
@@ -436,9 +436,9 @@ def test_agree_where_one_config_does_not_vary_goes_by_the_method(tiny):
     compute()
     probe, tune = (studies.open_study("tiny").Config(method) for method in ("probe", "tune"))
     spread = math.sqrt(10 / 2)  # of 0, 2, 4, 6, 8 the variance is 10; of 0, 0, 0, 0, 0 it is 0
-    assert studies.agree("tiny", probe, 0, {"accuracy": 3.9 * spread}) == []
-    assert len(studies.agree("tiny", probe, 0, {"accuracy": 4.1 * spread})) == 1
-    assert len(studies.agree("tiny", tune, 0, {"accuracy": 0.01})) == 1  # nothing varies for this method
+    assert reruns.agree("tiny", probe, 0, {"accuracy": 3.9 * spread}) == []
+    assert len(reruns.agree("tiny", probe, 0, {"accuracy": 4.1 * spread})) == 1
+    assert len(reruns.agree("tiny", tune, 0, {"accuracy": 0.01})) == 1  # nothing varies for this method
 
 
 def test_the_results_file_holds_one_row_a_line(tiny):

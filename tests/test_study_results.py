@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from transferbook import studies
+from transferbook.evidence import reruns, studies
 
 NAMES = studies.names()
 SECONDS = 240.0  # of recorded run time, for all studies together: under five minutes on a slower machine
@@ -40,9 +40,9 @@ def test_choices_follow_the_rule_of_the_study(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_drawn_by_the_commit_come_out_again(name, commit):
     share = SECONDS / len(NAMES)
-    drawn = studies.draw(name, commit, share)
+    drawn = reruns.draw(name, commit, share)
     assert drawn, f"no config of five seeds has a row of at most {share:.0f} s; add a cheaper one to the grid"
     problems = []
     for config, seed, _ in drawn:
-        problems += studies.agree(name, config, seed, studies.rerun(name, config, seed))
+        problems += reruns.agree(name, config, seed, studies.rerun(name, config, seed))
     assert not problems, "\n".join(problems)

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from transferbook import training
+from transferbook.learning import training
 
 CPU = torch.device("cpu")
 
@@ -233,7 +233,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from transferbook import checkpoints, training
+from transferbook.learning import checkpoints, training
 
 kind, file, kill_at = sys.argv[1], sys.argv[2], int(sys.argv[3])
 random.seed(0); np.random.seed(0); torch.manual_seed(0)

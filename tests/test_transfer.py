@@ -13,8 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from transferbook import assets, training, transfer
-from transferbook.backbones import Backbone
+from transferbook.data import assets
+from transferbook.learning import training, transfer
+from transferbook.models.backbones import Backbone
 
 CPU = torch.device("cpu")
 

@@ -10,8 +10,8 @@ import torch
 from scipy import optimize, stats
 from sklearn.covariance import LedoitWolf
 
-from transferbook import transfer, transferability
-from transferbook.transferability import h_score, leep, logme, nce, probe_score
+from transferbook.learning import transfer, transferability
+from transferbook.learning.transferability import h_score, leep, logme, nce, probe_score
 
 
 def draw(n: int = 40, width: int = 6, classes: int = 3, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

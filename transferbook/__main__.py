@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, NoReturn
 
-from transferbook import assets
+from transferbook.data import assets
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "data_and_models.md"
@@ -111,7 +111,7 @@ def _path(names: list[str]) -> int:
 
 
 def _study(options: argparse.Namespace) -> int:
-    from transferbook import studies
+    from transferbook.evidence import runner, studies
 
     if options.jobs is not None and options.jobs < 1:
         raise UsageError(f"--jobs is {options.jobs}; it must be at least 1.")
@@ -121,7 +121,7 @@ def _study(options: argparse.Namespace) -> int:
         known = ", ".join(studies.names()) or "none yet"
         raise UsageError(f"There is no study {options.name!r}; the studies are {known}.")
     try:
-        computed = studies.run(options.name, jobs=options.jobs)
+        computed = runner.run(options.name, jobs=options.jobs)
     except studies.StudyError as error:
         print(error, file=sys.stderr)
         return 1
@@ -131,7 +131,7 @@ def _study(options: argparse.Namespace) -> int:
 
 def _review(check: bool) -> int:
     """A line per study; with `check`, the exit code tells whether all are complete and fresh."""
-    from transferbook import studies
+    from transferbook.evidence import studies
 
     failed = False
     for name in studies.names():

@@ -8,7 +8,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from transferbook import studies
+from transferbook.evidence import studies
 
 runpy.run_path(str(Path(__file__).with_name("shuffle_labels.py")))
 

@@ -11,7 +11,7 @@ def _shuffle_labels():
 
     import torch
 
-    from transferbook import datasets
+    from transferbook.data import datasets
 
     construct = datasets.Splits.__init__
     generator = torch.Generator().manual_seed(0)

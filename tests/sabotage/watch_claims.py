@@ -12,7 +12,8 @@ def _watch_claims():
     import os
     from pathlib import Path
 
-    from transferbook import claims, datasets
+    from transferbook.data import datasets
+    from transferbook.evidence import claims
 
     assert datasets.Splits.__init__.__name__ == "construct_shuffled", "shuffle_labels.py did not run"
     log = Path(os.environ["TRANSFERBOOK_SABOTAGE"], "claims.jsonl")
@@ -59,7 +60,7 @@ def _answer_with_sabotaged_rows():
     from numbers import Real
     from pathlib import Path
 
-    from transferbook import studies
+    from transferbook.evidence import studies
 
     load = studies.load
 

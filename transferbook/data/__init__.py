@@ -1,0 +1,1 @@
+"""Data sets and pretrained weights: packages fetched by hash, opened, split."""

@@ -1,0 +1,1 @@
+"""From runs to statements: intervals, metrics, claims, figures, studies and their records."""

@@ -1,0 +1,1 @@
+"""Training and transfer: fitting, probing, freezing, adapting, scoring."""

@@ -1,0 +1,270 @@
+"""The training loop: plain torch steps, sample-weighted metrics, early stopping, exact resume."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from transferbook import runtime
+from transferbook.learning.checkpoints import Data, History, Inputs, RunState, move, rows
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def fit(
+    model: nn.Module,
+    train: Data,
+    *,
+    optimizer: torch.optim.Optimizer,
+    epochs: int,
+    batch_size: int = 32,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    loss: Loss = F.cross_entropy,
+    valid: Data | None = None,
+    patience: int | None = None,
+    clip_norm: float | None = None,
+    accumulate: int = 1,
+    seed: int = 0,
+    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: int = 100,
+    device: torch.device | None = None,
+    progress: bool | None = None,
+    on_epoch_start: Callable[[int], None] | None = None,
+) -> History:
+    """Train `model` in place; on the way out it holds the last weights, or the best ones with `patience`.
+
+    Args:
+        model: called as `model(inputs)`, or `model(**inputs)` where the inputs are a dict of tensors.
+        train: `(inputs, labels)` tensors of equal length N, kept on the device and reshuffled every epoch,
+            or a re-iterable of such pairs, one per batch (a `DataLoader`, a list), used in its own order.
+        optimizer: built over the model's parameters; any parameter groups.
+        epochs: passes over the training data.
+        batch_size: examples per batch; used only where `train` is a pair of tensors.
+        schedule: a learning-rate scheduler, stepped once per optimiser step.
+        loss: mean loss of a batch, `loss(outputs, labels)`.
+        valid: data scored after each epoch, in either of the forms of `train`.
+        patience: stop after this many epochs without a lower validation loss, and restore the best weights.
+        clip_norm: largest Euclidean norm of the whole gradient.
+        accumulate: batches whose gradients are averaged, by examples, into one optimiser step.
+        seed: of the order of the examples.
+        checkpoint: file that keeps the whole state of the run; if it exists, the run goes on from there.
+        checkpoint_every: optimiser steps between two checkpoints; one is also written after every epoch.
+        device: where to train; by default `runtime.device()`.
+        progress: draw a progress bar on stderr; by default only in a terminal.
+        on_epoch_start: called with the epoch (from 0) before it starts, and again when a run is resumed
+            within it; what it does must depend on the epoch alone.
+
+    Returns:
+        The history of all epochs, those before a resume included.
+
+    Raises:
+        ValueError: for data of unequal length, a one-shot iterator, no epoch, `patience` without `valid`, a
+            checkpoint of another run, or an optimiser of parameters that the model lacks; the message says
+            which.
+        FloatingPointError: if the training loss of an epoch is not finite.
+    """
+    if epochs < 1 or batch_size < 1 or accumulate < 1 or checkpoint_every < 1:
+        raise ValueError(
+            f"epochs, batch_size, accumulate and checkpoint_every must be at least 1; got {epochs}, "
+            f"{batch_size}, {accumulate}, {checkpoint_every}."
+        )
+    if patience is not None and valid is None:
+        raise ValueError("patience needs validation data to watch: pass valid=(inputs, labels).")
+    device = device or runtime.device()
+    # One process trains with plain torch steps. This is the one place where several processes would hand
+    # model, optimiser and batches to an Accelerator before the loop starts.
+    model.to(device)
+    train = _on_device(train, device)
+    valid = None if valid is None else _on_device(valid, device)
+    settings = {"batch_size": batch_size, "accumulate": accumulate, "seed": seed, "patience": patience}
+    run = RunState(model, optimizer, schedule, getattr(train, "generator", None), settings)
+    path = None if checkpoint is None else Path(checkpoint)
+    if path is not None and path.exists():
+        run.load(path, device)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if strangers := len({id(p) for p in parameters} - {id(p) for p in model.parameters()}):
+        raise ValueError(
+            f"The optimizer holds {strangers} parameters that are not the model's: make it after the last "
+            "change of the model, such as a new head."
+        )
+
+    def step(examples: int) -> None:
+        if accumulate > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad.div_(examples)
+        if clip_norm is not None:
+            nn.utils.clip_grad_norm_(parameters, clip_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if schedule is not None:
+            schedule.step()
+        run.steps += 1
+
+    show = sys.stderr.isatty() if progress is None else progress
+    with tqdm(total=epochs, initial=run.epoch, unit="epoch", disable=not show) as bar:
+        while run.epoch < epochs and not run.stopped:
+            started = time.perf_counter()
+            if on_epoch_start is not None:
+                on_epoch_start(run.epoch)
+            model.train()
+            gathered = 0  # examples whose gradients wait for the next step
+            for number, (inputs, labels) in enumerate(run.batches(train, batch_size), start=run.batch):
+                with runtime.autocast(device):
+                    batch_loss = loss(_call(model, inputs), labels)
+                run.losses.append(batch_loss.detach())
+                run.sizes.append(len(labels))
+                gathered += len(labels)
+                (batch_loss if accumulate == 1 else batch_loss * len(labels)).backward()
+                if (number + 1) % accumulate == 0:
+                    step(gathered)
+                    gathered = 0
+                    run.batch = number + 1
+                    if path is not None and run.steps % checkpoint_every == 0:
+                        run.save(path)
+            if gathered:
+                step(gathered)
+            row = run.end_epoch(time.perf_counter() - started)
+            if valid is not None:
+                scores = evaluate(model, valid, loss=loss, device=device)
+                row |= {f"valid_{name}": scores[name] for name in ("loss", "accuracy") if name in scores}
+                if patience is not None:
+                    run.watch(row["valid_loss"], patience)
+            if path is not None:
+                run.save(path)
+            bar.update()
+            bar.set_postfix({name: f"{row[name]:.3f}" for name in row if name.endswith(("loss", "accuracy"))})
+    if run.best is not None:
+        model.load_state_dict(run.best)
+    return run.history
+
+
+def predict(
+    model: nn.Module, inputs: Inputs, *, batch_size: int = 256, device: torch.device | None = None
+) -> Tensor:
+    """The model's outputs for every example, in evaluation mode, in the order of `inputs`.
+
+    Tokenised texts (a dict with an `attention_mask`) run sorted by length, to compute little padding.
+
+    Args:
+        inputs: a tensor or a dict of tensors whose first axis counts the N examples.
+        batch_size: examples per batch; it changes the speed, not the result beyond rounding.
+        device: where to compute; by default `runtime.device()`.
+
+    Returns:
+        Outputs of shape (N, ...) in float32, on the CPU.
+    """
+    device = device or runtime.device()
+    model.to(device)
+    order = _length_order(inputs)
+    outputs = []
+    with _evaluation_mode(model), torch.inference_mode(), runtime.autocast(device):
+        for index in order.split(batch_size):
+            batch = move(rows(inputs, index.to(_first(inputs).device)), device)
+            outputs.append(_call(model, batch).float().cpu())
+    joined = torch.cat(outputs)
+    result = torch.empty_like(joined)
+    result[order] = joined
+    return result
+
+
+def evaluate(
+    model: nn.Module,
+    data: Data,
+    *,
+    loss: Loss = F.cross_entropy,
+    batch_size: int = 256,
+    device: torch.device | None = None,
+) -> dict[str, float]:
+    """Loss and, for class labels, accuracy over all examples at once: no mean of batch means.
+
+    Args:
+        data: `(inputs, labels)` tensors, or a re-iterable of such pairs.
+        loss: mean loss over the examples that it is given.
+
+    Returns:
+        `loss`, `n` (examples) and, if the labels are integers of shape (N,), `accuracy` in [0, 1].
+    """
+    device = device or runtime.device()
+    pairs = [data] if isinstance(data, tuple) else data
+    scored = [(predict(model, x, batch_size=batch_size, device=device), y.cpu()) for x, y in pairs]
+    outputs, labels = (torch.cat(parts) for parts in zip(*scored, strict=True))
+    scores = {"loss": float(loss(outputs, labels)), "n": float(len(labels))}
+    if not labels.is_floating_point() and labels.ndim == 1:
+        scores["accuracy"] = float((outputs.argmax(1) == labels).double().mean())
+    return scores
+
+
+def warmup_linear(
+    optimizer: torch.optim.Optimizer, steps: int, warmup: float = 0.1
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """A learning rate that rises linearly over the first part of the steps, then falls linearly to 0.
+
+    Args:
+        steps: optimiser steps of the whole run, at least 1.
+        warmup: share of the steps spent rising, in [0, 1).
+    """
+    if steps < 1 or not 0 <= warmup < 1:
+        raise ValueError(f"warmup_linear needs steps >= 1 and 0 <= warmup < 1; got {steps} and {warmup}.")
+    rising = round(steps * warmup)
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        return max(0.0, (steps - step) / (steps - rising))
+
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def _on_device(data: Data, device: torch.device) -> Data:
+    if not isinstance(data, tuple):
+        if isinstance(data, Iterator):
+            raise ValueError(
+                "The data are a one-shot iterator, which is empty after one epoch and cannot be resumed: "
+                "pass a list, a DataLoader or a pair of tensors."
+            )
+        return data
+    inputs, labels = data
+    lengths = {len(value) for value in (inputs.values() if isinstance(inputs, Mapping) else [inputs])}
+    if lengths != {len(labels)} or not len(labels):
+        raise ValueError(
+            "Inputs and labels must have the same number of examples, and one at least; "
+            f"got {sorted(lengths)} and {len(labels)}."
+        )
+    return move(inputs, device), labels.to(device)
+
+
+def _call(model: nn.Module, inputs: Inputs) -> Tensor:
+    return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
+
+
+def _first(inputs: Inputs) -> Tensor:
+    return next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs
+
+
+def _length_order(inputs: Inputs) -> Tensor:
+    """Indices that sort tokenised texts from long to short; the plain order for anything else."""
+    if isinstance(inputs, Mapping) and "attention_mask" in inputs:
+        return inputs["attention_mask"].sum(1).cpu().argsort(descending=True, stable=True)
+    return torch.arange(len(_first(inputs)))
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Switch every module to evaluation and, afterwards, each one back to the mode it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

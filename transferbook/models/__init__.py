@@ -1,0 +1,1 @@
+"""Networks: pretrained backbones, their encoders, and what is put into them."""
