@@ -310,7 +310,7 @@ def test_names_lists_the_studies(tiny):
 
 
 @pytest.mark.parametrize("name", ["nothing", "../studies/tiny", ""])
-@pytest.mark.parametrize("function", [studies.load, studies.run, studies.problems, studies.open_study])
+@pytest.mark.parametrize("function", [studies.load, runner.run, studies.problems, studies.open_study])
 def test_an_unknown_study_is_named_beside_the_known_ones(tiny, name, function):
     message = f'There is no study "{name}" in {tiny.parent}; the studies there: tiny.'
     with pytest.raises(StudyError, match=re.escape(message)):
