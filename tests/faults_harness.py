@@ -10,10 +10,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
+
+import fault_runner
 
 FEWEST_FAULTS = 3
 SECONDS = 900
@@ -89,9 +90,7 @@ def outcomes(tests: list[str], folder: Path) -> tuple[int, dict[str, list[str]],
     Returns:
         pytest's exit status; the messages of tests by "failure", "error" and "skipped"; its output.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    environment = kept | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    report = folder / "report.xml"
+    report, log = folder / "report.xml", folder / "log.txt"
     options = [
         "-x",
         "-q",
@@ -100,19 +99,12 @@ def outcomes(tests: list[str], folder: Path) -> tuple[int, dict[str, list[str]],
         f"--basetemp={folder / 'temporary'}",
         f"--junitxml={report}",
     ]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *tests],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
+    status = fault_runner.run([*options, *tests], folder, log, SECONDS)
     cases = ElementTree.parse(report).iter("testcase") if report.exists() else []
     found: dict[str, list[str]] = {"failure": [], "error": [], "skipped": []}
     for event in (event for case in cases for event in case if event.tag in found):
         found[event.tag].append(event.get("message", ""))
-    return done.returncode, found, done.stdout + done.stderr
+    return status, found, log.read_text(encoding="utf-8", errors="replace")
 
 
 def miss(fault: Fault, root: Path, folder: Path) -> str | None:

@@ -143,7 +143,7 @@ def test_a_command_that_fails_is_reported_with_its_last_words():
 
 def test_a_notebook_runs_on_one_thread_with_wheels_and_nothing_else(tmp_path: Path):
     source = (
-        "import os\nfrom transferbook import assets\nassert os.environ['OMP_NUM_THREADS'] == '1'\n"
+        "import os\nfrom transferbook.data import assets\nassert os.environ['OMP_NUM_THREADS'] == '1'\n"
         "found = [path.relative_to(assets.cache_dir()) for path in assets.cache_dir().rglob('*')]\n"
         "assert {path.parts[0] for path in found} == {'wheels'}\n"
         "assert {path.suffix for path in found} == {'', '.whl'}\n"

@@ -12,7 +12,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 PASSED, FAILED = 0, 1
-IMPORTS = "from transferbook import claims, intervals"
+IMPORTS = "from transferbook.evidence import claims, intervals"
 
 
 def cell(source: str, stored: str = "", tags: tuple[str, ...] = ()) -> NotebookNode:

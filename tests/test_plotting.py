@@ -235,7 +235,7 @@ def test_a_notebook_shows_svg():
         "from IPython.core.interactiveshell import InteractiveShell\n"
         "import os; os.environ['MPLBACKEND'] = 'module://matplotlib_inline.backend_inline'\n"
         "shell = InteractiveShell.instance()\n"
-        "result = shell.run_cell('from transferbook import plotting; plotting.use_style()')\n"
+        "result = shell.run_cell('from transferbook.evidence import plotting; plotting.use_style()')\n"
         "result.raise_error()\n"
         "result = shell.run_cell('fig, ax = plotting.figure()')\n"
         "result.raise_error()\n"
