@@ -12,12 +12,15 @@ from transferbook.data import datasets
 
 @pytest.fixture
 def pictures(tmp_path):
-    """20 red and 40 blue pictures, 40 by 20 pixels, whose outer quarters are black, as PNG and JPEG."""
+    """20 red and 40 blue pictures, 40 by 20 pixels, whose outer quarters are black, as PNG and JPEG.
+
+    No two are equal: their left edges differ.
+    """
     for name, count, color in (("red", 20, (250, 0, 0)), ("blue", 40, (0, 0, 250))):
         (tmp_path / name).mkdir()
         for i in range(count):
             pixels = np.zeros((20, 40, 3), dtype=np.uint8)
-            pixels[:, 10:30] = color
+            pixels[:, 0], pixels[:, 10:30] = 5 * i, color
             Image.fromarray(pixels).save(tmp_path / name / f"{i:02d}.{'png' if i % 2 else 'jpg'}", quality=95)
     return tmp_path
 
@@ -72,6 +75,38 @@ def test_image_folder_turns_and_whitens(pictures):
         images |= dict(zip(part.groups, part.inputs, strict=True))
     assert (images["red/clear.png"] == 255).all()
     assert images["red/turned.png"][:, :3].min() > 200 and images["red/turned.png"][:, -3:].max() < 50
+
+
+def test_lazy_images_are_those_in_memory_and_load_in_batches(pictures):
+    whole = datasets.image_folder(pictures, size=8, per_class=7, seed=2)
+    lazy = datasets.image_folder(pictures, size=8, per_class=7, seed=2, lazy=True)
+    for kept, listed in ((whole.train, lazy.train), (whole.valid, lazy.valid), (whole.test, lazy.test)):
+        assert isinstance(listed.inputs, datasets.ImageFiles) and len(listed) == len(listed.inputs)
+        assert listed.groups == kept.groups and torch.equal(listed.labels, kept.labels)
+        loaded = torch.cat(list(torch.utils.data.DataLoader(listed.inputs, batch_size=5)))
+        assert torch.equal(loaded, kept.inputs) and loaded.dtype == torch.uint8
+    assert len(lazy.train) == 14 and lazy.train.inputs[-1].shape == (3, 8, 8)
+    few = lazy.train.select([3, 1])
+    assert few.inputs.files == (lazy.train.inputs.files[3], lazy.train.inputs.files[1])
+    assert lazy.train.inputs[3:5].files == lazy.train.inputs.files[3:5]
+    assert repr(few.inputs) == "ImageFiles(2 files, size=8)"
+
+
+def test_a_lazy_image_that_is_broken_is_named_when_it_is_asked_for(pictures):
+    for name in ("red", "blue"):
+        (pictures / name / "00.jpg").write_bytes(b"hello " + name.encode())
+    lazy = datasets.image_folder(pictures, size=8, lazy=True)
+    with pytest.raises(ValueError, match=r"00\.jpg cannot be read as an image; mend or remove it"):
+        for part in (lazy.train, lazy.valid, lazy.test):
+            list(part.inputs)
+
+
+def test_list_images_gives_files_labels_and_class_names(pictures):
+    listing = datasets.list_images(pictures)
+    assert len(listing) == len(listing.files) == 60 and listing.class_names == ("blue", "red")
+    assert listing.labels == (0,) * 40 + (1,) * 20 and listing.sides is None and listing.left_out == ()
+    assert listing.files[40] == pictures / "red" / "00.jpg" and listing.groups[40] == "red/00.jpg"
+    assert "60 images, 2 classes" in repr(listing)
 
 
 def test_a_broken_image_is_named(pictures):

@@ -19,13 +19,15 @@ import torch
 
 from transferbook.data import assets
 from transferbook.data.digits import mnist_5k, optdigits, rendered_digits
-from transferbook.data.own_data import image_folder, read_image, text_table
+from transferbook.data.own_images import ImageFiles, image_folder, read_image
+from transferbook.data.own_listing import ImageListing, list_images
+from transferbook.data.own_texts import text_table
 from transferbook.data.splits import Part, Splits, split, subset, subset_rows
 
 __all__ = [
-    "Part", "Splits", "image_folder", "mnist_5k", "newsgroups", "openmoji", "optdigits",
-    "oxford_pets", "read_image", "rendered_digits", "reuters_r8", "rotten_tomatoes", "subset",
-    "subset_rows", "text_table",
+    "ImageFiles", "ImageListing", "Part", "Splits", "image_folder", "list_images", "mnist_5k",
+    "newsgroups", "openmoji", "optdigits", "oxford_pets", "read_image", "rendered_digits", "reuters_r8",
+    "rotten_tomatoes", "subset", "subset_rows", "text_table",
 ]  # fmt: skip
 
 OPENMOJI_CATEGORIES = (

@@ -5,10 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+@runtime_checkable
+class Selectable(Protocol):
+    """A sequence that is not in memory and gives a smaller one, such as `ImageFiles`."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Any: ...
+
+    def select(self, indices: Sequence[int]) -> Selectable: ...
 
 
 @dataclass(frozen=True)
@@ -16,7 +28,8 @@ class Part:
     """Examples of one side of a split.
 
     Attributes:
-        inputs: N texts, or images as a uint8 tensor of shape (N, C, H, W).
+        inputs: N texts, images as a uint8 tensor of shape (N, C, H, W), or what reads each when it is asked
+            for, with a method `select`.
         labels: class indices, shape (N,), int64.
         groups: for each example the unit that no two sides share (the film of a review, the base emoji of a
             pictogram, the file of an image), or None where examples stand alone.
@@ -25,7 +38,7 @@ class Part:
         ValueError: if the three differ in length.
     """
 
-    inputs: list[str] | Tensor
+    inputs: list[str] | Tensor | Selectable
     labels: Tensor
     groups: tuple[str, ...] | None = None
 
@@ -43,7 +56,12 @@ class Part:
         """The examples at `indices`, in that order."""
         index = torch.as_tensor(indices, dtype=torch.int64)
         rows = index.tolist()
-        inputs = self.inputs[index] if isinstance(self.inputs, Tensor) else [self.inputs[i] for i in rows]
+        if isinstance(self.inputs, Tensor):
+            inputs = self.inputs[index]
+        elif isinstance(self.inputs, Selectable):
+            inputs = self.inputs.select(rows)
+        else:
+            inputs = [self.inputs[i] for i in rows]
         groups = None if self.groups is None else tuple(self.groups[i] for i in rows)
         return Part(inputs, self.labels[index], groups)
 
@@ -137,7 +155,7 @@ def split(part: Part, *, valid: float, test: float) -> tuple[Part, Part, Part]:
     for unit, label in zip(units, part.labels.tolist(), strict=True):
         classes.setdefault(unit, set()).add(label)
     strata: dict[tuple[int, ...], list[str]] = {}
-    for unit in sorted(classes, key=lambda unit: hashlib.sha256(unit.encode()).digest()):
+    for unit in sorted(classes, key=_hash):
         strata.setdefault(tuple(sorted(classes[unit])), []).append(unit)
     side: dict[str, int] = {}
     for members in strata.values():
@@ -146,3 +164,8 @@ def split(part: Part, *, valid: float, test: float) -> tuple[Part, Part, Part]:
     sides = np.array([side[unit] for unit in units])
     train, valid_part, test_part = (part.select(np.flatnonzero(sides == i)) for i in range(3))
     return train, valid_part, test_part
+
+
+def _hash(unit: str) -> bytes:
+    """Orders groups the same on every machine; a name that is no Unicode has its place as well."""
+    return hashlib.sha256(unit.encode("utf-8", "surrogatepass")).digest()
