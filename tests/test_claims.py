@@ -195,3 +195,124 @@ def test_equal_of_one_object_or_two_shapes_is_an_error():
 def test_outside_ipython_nothing_is_glued(monkeypatch):
     monkeypatch.setitem(sys.modules, "myst_nb", None)  # importing it would raise
     claims.show("number", 3)
+
+
+ROWS = {
+    "probe": {"labels": 32, "gain": GAIN, "accuracy": 0.77149, "note": "ours"},
+    "scratch": {
+        "labels": 1_280,
+        "gain": intervals.mean([0.1, 0.2, 0.3, 0.2, 0.1]),
+        "accuracy": 0.5,
+        "note": "<b>",
+    },
+}
+
+
+@pytest.fixture
+def glued_object(monkeypatch):
+    """What `myst_nb.glue` is given, objects included."""
+    import IPython
+    import myst_nb
+
+    stored = {}
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    monkeypatch.setattr(myst_nb, "glue", lambda name, value, display: stored.setdefault(name, value))
+    return stored
+
+
+def test_a_table_is_printed_and_glued_as_one_object(capsys, glued_object):
+    claims.table("gains", ROWS, caption="Two starts.")
+    printed = capsys.readouterr().out
+    assert printed == (
+        "gains:\n"
+        "         labels                  gain  accuracy  note\n"
+        "probe        32  0.142 [0.118, 0.167]     0.771  ours\n"
+        "scratch   1,280     0.18 [0.08, 0.28]     0.500  <b>\n"
+        "Two starts. In brackets: 95 % intervals over 5 seeds.\n"
+    )
+    assert list(glued_object) == ["gains"]
+    shown = glued_object["gains"]
+    assert f"gains:\n{shown!r}\n" == printed
+    claims.table("again", ROWS, caption="Two starts.")
+    assert glued_object["again"]._repr_html_() == shown._repr_html_()
+
+
+def test_a_table_says_in_html_what_heads_what(glued_object):
+    from bs4 import BeautifulSoup
+
+    claims.table("gains", ROWS, caption="Two <starts>.")
+    page = BeautifulSoup(glued_object["gains"]._repr_html_(), "html.parser")
+    assert page.caption.get_text() == "Two <starts>. In brackets: 95 % intervals over 5 seeds."
+    heads = [(th.get_text(), th["scope"]) for th in page.find_all("th")]
+    columns = [(title, "col") for title in ("labels", "gain", "accuracy", "note")]
+    assert heads == [*columns, ("probe", "row"), ("scratch", "row")]
+    assert [td.get_text() for td in page.tbody.find_all("td")][-4:] == [
+        "1,280",
+        "0.18 [0.08, 0.28]",
+        "0.500",
+        "<b>",
+    ]
+    assert [td.get("class") for td in page.tbody.find_all("td")][:4] == [["number"]] * 3 + [None]
+
+
+def test_intervals_over_different_units_say_so_each(capsys):
+    other = Interval(0.5, 0.4, 0.6, 900, "pictures", "Wilson")
+    claims.table("mixed", {"a": {"x": GAIN}, "b": {"x": other}})
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "a    0.142 [0.118, 0.167] over 5 seeds",
+        f"b  {other}",
+        "In brackets: 95 % intervals.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "texts"),
+    [
+        ([0.5, 0.77149], ["0.500", "0.771"]),
+        ([12.345, 0.06], ["12.3", "0.06"]),
+        ([1234.5, -3.0], ["1,234", "-3"]),
+        ([2e-9, 0.0], ["2e-09", "0"]),
+        ([0.0, 0.0], ["0.0", "0.0"]),
+        ([7, 1_000_000], ["7", "1,000,000"]),
+        ([torch.tensor(0.25), np.int64(3)], ["0.250", "3"]),
+    ],
+)
+def test_numbers_of_a_column_are_written_alike(glued_object, column, texts):
+    claims.table("t", {f"row {i}": {"x": value} for i, value in enumerate(column)})
+    assert [cells for _, cells in glued_object["t"].rows] == [(text,) for text in texts]
+
+
+def test_columns_stand_in_the_order_of_the_first_row(glued_object):
+    claims.table("t", {"a": {"x": 1, "y": 2}, "b": {"y": 4, "x": 3}})
+    assert glued_object["t"].rows == (("a", ("1", "2")), ("b", ("3", "4")))
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "message"),
+    [
+        ({}, {}, "t: a table without rows"),
+        ([1, 2], {}, "t: a table needs a mapping"),
+        ({"a": {}}, {}, "t: a table needs a mapping"),
+        ({"a": [1]}, {}, "t: a table needs a mapping"),
+        ({"a": {"x": 1}, "b": {"y": 1}}, {}, "t: rows 'a' and 'b' differ in the columns x, y"),
+        ({"a": {"x": 1}, "b": {"x": 1, "y": 1}}, {}, "t: rows 'a' and 'b' differ in the columns y"),
+        ({"a": {"x": math.nan}}, {}, "t, 'a', 'x': need an Interval or a finite number, not nan"),
+        ({"a": {"x": True}}, {}, "t, 'a', 'x': need an Interval or a finite number, not True"),
+        ({"a": {"x": None}}, {}, "t, 'a', 'x': need an Interval or a finite number, not None"),
+        ({"a": {"x": ""}}, {}, "t, 'a', 'x': '' is no text for a table"),
+        ({"a": {"x": "w" * 61}}, {}, "is no text for a table; give one line of 1 to 60 letters"),
+        ({"a": {"x": "two\nlines"}}, {}, "is no text for a table"),
+        ({3: {"x": 1}}, {}, "t: 3 is no title for a table"),
+        ({"a": {" ": 1}}, {}, "t: ' ' is no title for a table"),
+        ({"a": {"x": 1}}, {"caption": ""}, "t: the caption is ''; give a sentence or leave it out"),
+    ],
+)
+def test_a_table_of_something_else_is_refused(capsys, rows, options, message):
+    with pytest.raises(ClaimError, match=message):
+        claims.table("t", rows, **options)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_table_needs_a_name_that_can_be_glued():
+    with pytest.raises(ClaimError, match="'a-b' cannot be glued"):
+        claims.table("a-b", {"a": {"x": 1}})

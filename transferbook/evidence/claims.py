@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Literal, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import torch
 
+from . import result_table
 from .intervals import Interval
 
 Kind = Literal["comparison", "chance", "agreement", "fact"]
@@ -140,6 +142,64 @@ def show(name: str, value: Interval | float) -> None:
     _glue(name, value)
 
 
+def table(
+    name: str, rows: Mapping[str, Mapping[str, Interval | float | str]], *, caption: str | None = None
+) -> None:
+    """Print a table of results and glue it as one object, asserting nothing.
+
+    Prose shows it with the directive `{glue} NAME`: a table on the site, plain text elsewhere. An interval is
+    written `0.142 [0.118, 0.167]`, and what intervals are over stands in the caption, if it is the same for
+    all of them.
+
+    Args:
+        name: a Python identifier.
+        rows: title of a row -> title of a column -> an `Interval`, a finite number or a text of at most 60
+            characters; every row has the same columns, shown in the order of the first row.
+        caption: a sentence that says what the table shows.
+
+    Raises:
+        ClaimError: if the name, a title, a cell or the caption is not of this kind; if there is no row or no
+            column; if a row has other columns than the first.
+    """
+    _check_name(name)
+    if not isinstance(rows, Mapping) or not all(
+        isinstance(cells, Mapping) and cells for cells in rows.values()
+    ):
+        raise ClaimError(
+            f"{name}: a table needs a mapping of row titles to mappings of column titles to cells"
+        )
+    if not rows:
+        raise ClaimError(f"{name}: a table without rows shows nothing")
+    if caption is not None and not (isinstance(caption, str) and caption.strip()):
+        raise ClaimError(f"{name}: the caption is {caption!r}; give a sentence or leave it out")
+    first, columns = next((title, list(cells)) for title, cells in rows.items())
+    for title in (*rows, *columns):
+        _check_text(name, "title", title)
+    checked: dict[str, dict[str, Any]] = {}
+    for row, cells in rows.items():
+        if odd := sorted(map(str, set(columns) ^ set(cells))):
+            raise ClaimError(f"{name}: rows {first!r} and {row!r} differ in the columns {', '.join(odd)}")
+        checked[row] = {column: _cell(f"{name}, {row!r}, {column!r}", cells[column]) for column in columns}
+    shown = result_table.lay_out(checked, caption)
+    print(f"{name}:\n{shown}")
+    _glue_as_is(name, shown)
+
+
+def _cell(where: str, value: Any) -> Interval | float | str:
+    if isinstance(value, str):
+        _check_text(where, "text", value)
+        return value
+    return _number_or_interval(where, value)
+
+
+def _check_text(where: str, what: str, value: Any) -> None:
+    longest = result_table.LONGEST
+    if not isinstance(value, str) or not value.strip() or "\n" in value or len(value) > longest:
+        raise ClaimError(
+            f"{where}: {value!r} is no {what} for a table; give one line of 1 to {longest} letters"
+        )
+
+
 def _check_name(name: str) -> None:
     if not (isinstance(name, str) and name.isidentifier()):
         raise ClaimError(f"{name!r} cannot be glued: a name has letters, digits and underscores only")
@@ -177,13 +237,18 @@ def _text(value: Interval | float) -> str:
 
 
 def _glue(name: str, value: Interval | float) -> None:
-    """Store the number in the outputs of the running notebook; outside IPython there is nothing to do."""
+    """Store the number in the outputs of the running notebook."""
+    _glue_as_is(name, value.mean if isinstance(value, Interval) else value)
+    if isinstance(value, Interval):
+        _glue_as_is(f"{name}_low", value.low)
+        _glue_as_is(f"{name}_high", value.high)
+
+
+def _glue_as_is(name: str, value: Any) -> None:
+    """Store a value in the outputs of the running notebook; outside IPython there is nothing to do."""
     ipython = sys.modules.get("IPython")
     if ipython is None or ipython.get_ipython() is None:
         return
     from myst_nb import glue
 
-    glue(name, value.mean if isinstance(value, Interval) else value, display=False)
-    if isinstance(value, Interval):
-        glue(f"{name}_low", value.low, display=False)
-        glue(f"{name}_high", value.high, display=False)
+    glue(name, value, display=False)
