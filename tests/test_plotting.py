@@ -10,9 +10,11 @@ import matplotlib
 matplotlib.use("agg")
 
 import matplotlib.pyplot as plt
+import nbformat
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from nbclient import NotebookClient
 
 from transferbook.evidence import intervals, plotting
 
@@ -244,3 +246,20 @@ def test_a_notebook_shows_svg():
         "assert 'width=\"403.2pt\"' in data['image/svg+xml'] and 'dc:date' not in data['image/svg+xml']\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("backend", [None, "agg", "module://no_such_package.backend"])
+def test_a_kernel_shows_figures_whatever_the_environment_says(backend, monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    if backend:
+        monkeypatch.setenv("MPLBACKEND", backend)
+    cells = [
+        "from transferbook.evidence import plotting\nplotting.use_style()",
+        "fig, ax = plotting.figure()",
+        "import matplotlib.pyplot as plt\nassert plt.get_fignums() == []  # shown once, then closed",
+        "fig",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    shown = [[set(output["data"]) for output in cell["outputs"]] for cell in notebook["cells"]]
+    assert shown == [[], [{"text/plain", "image/svg+xml"}], [], [{"text/plain", "image/svg+xml"}]]

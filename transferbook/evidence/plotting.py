@@ -49,9 +49,16 @@ COLORS = {method: colour for method, (colour, _, _) in _METHODS.items()}
 
 
 def use_style() -> None:
-    """Set the book's style; in a notebook, also show figures as SVG. The first cell of a chapter calls it."""
+    """Set the book's style; in a notebook, also show figures in it as SVG, whatever `MPLBACKEND` says.
+
+    The first cell of a chapter calls it. Another backend, such as `%matplotlib widget`, is chosen afterwards.
+    """
     import matplotlib as mpl
 
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    if getattr(shell, "kernel", None) is not None:  # a terminal shows no figures
+        shell.enable_matplotlib("inline")
     mpl.rcParams.update(
         {
             "figure.facecolor": "white",
@@ -93,8 +100,7 @@ def use_style() -> None:
             "svg.hashsalt": "transferbook",
         }
     )
-    ipython = sys.modules.get("IPython")
-    if ipython is not None and ipython.get_ipython() is not None:
+    if shell is not None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         set_matplotlib_formats("svg", bbox_inches=None, metadata={"Date": None})
