@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 BUILD_SITE := $(BIN)/jupyter-book build . -W -n --keep-going --all
 PAGES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
@@ -11,36 +12,47 @@ PAGES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-setup: .venv/.stamp ## create .venv and install the locked packages into it
+define READY
+@$(PYTHON) -c "" 2>/dev/null || { echo "There is no $(PYTHON) here, and the book needs Python 3.11, 3.12 or 3.13;" \
+  "name it: make $(MAKECMDGOALS) PYTHON=python3.12." >&2; exit 1; }
+@$(PYTHON) .ci/ready.py python "$(MAKECMDGOALS)"
+endef
 
-.venv/.stamp: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
-	  echo "The book needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is \"$$($(PYTHON) -V 2>&1)\". Name another one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+setup: .venv/.stamp ## create .venv and install everything into it (on Linux 7 GB)
+
+# What the site needs, which is little; and the rest on top of it.
+.venv/.site: requirements-site.txt
+	$(READY)
 	$(PYTHON) -m venv .venv
-	@echo "Installing the locked packages into .venv: some 7 GB, a few minutes ..."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "Installing what the site needs into .venv: some 300 MB ..."
+	$(PIP) --no-compile --require-hashes -r requirements-site.txt
+	@touch $@
+
+.venv/.stamp: .venv/.site requirements.txt pyproject.toml
+	@echo "Installing everything else into .venv: on Linux some 6.5 GB more, a few minutes ..."
+	$(PIP) --require-hashes -r requirements.txt
+	$(PIP) --no-build-isolation -e .
 	@touch $@
 
 ifneq ($(EXECUTE),1)
 book: _build/.stamp ## build the site into _build/html; EXECUTE=1 runs every notebook on this machine first
-	@echo "The site is at file://$(CURDIR)/_build/html/index.html  (or run: make serve)"
 else
+book: export BOOK_EXECUTE = 1
 book: export OMP_NUM_THREADS ?= 2
 book: setup assets
-	@mkdir -p _build/execute && rm -rf _build/html _build/.stamp
-	sed -e 's|execute_notebooks: "off"|execute_notebooks: "force"|' -e 's|: book/_ext|: $(CURDIR)/book/_ext|' \
-	  _config.yml > _build/execute/_config.yml
-	$(BUILD_SITE) --config _build/execute/_config.yml
-	@echo "The site, with results from this machine, is at file://$(CURDIR)/_build/html/index.html  (or run: make serve)"
+	@rm -rf _build/html _build/.stamp
+	$(BUILD_SITE)
 endif
+	@$(BIN)/python -c 'from pathlib import Path; print("The site is at", Path("_build/html/index.html").resolve().as_uri())'
+	@echo "(or run: make serve)"
 
-_build/.stamp: .venv/.stamp $(PAGES)
+_build/.stamp: .venv/.site $(PAGES)
 	@rm -rf _build/html
 	$(BUILD_SITE)
 	@touch $@
 
 serve: ## show the site on 127.0.0.1 (PORT=8000), building it if there is none
+	@$(or $(wildcard $(BIN)/python),$(PYTHON)) .ci/ready.py port "$(PORT)"
 	@test -f _build/html/index.html || $(MAKE) book
 	@echo "The site is at http://127.0.0.1:$(PORT)  (stop with Ctrl-C)"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
@@ -68,11 +80,14 @@ studies: setup assets ## run what is missing of the recorded studies
 bench: setup assets ## measure the book's code against its alternatives
 	$(BIN)/python -m benchmarks
 
-lock: ## compile requirements.in into requirements.txt, with every hash
+lock: ## lock requirements.in and requirements-site.in, with every hash and the same versions in both
+	$(READY)
 	@test -x _build/uv/bin/uv || { $(PYTHON) -m venv _build/uv && _build/uv/bin/python -m pip install --quiet uv; }
 	@index="$${PIP_INDEX_URL:-$$(_build/uv/bin/python -m pip config get global.index-url 2>/dev/null)}"; \
-	  _build/uv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header \
-	    $${index:+--default-index "$$index"} requirements.in -o requirements.txt
+	  compile() { _build/uv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	    --no-emit-index-url --no-header $${index:+--default-index "$$index"} "$$@"; }; \
+	  compile requirements.in -o requirements.txt && \
+	  compile requirements-site.in -c requirements.txt -o requirements-site.txt
 
 clean: ## remove what was built; .venv and the fetched assets stay
 	rm -rf _build .pytest_cache .ruff_cache
