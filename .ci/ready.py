@@ -41,9 +41,7 @@ def check_python(goal):
             found = ""
         if found != version:
             found = "Python " + found if found else "a Python that does not run"
-            sys.exit(
-                ".venv holds " + found + ", and this is " + here + "; remove .venv (rm -rf .venv), or " + another
-            )
+            sys.exit(".venv holds " + found + ", and this is " + here + "; rm -rf .venv, or " + another)
 
 
 def check_port(text):

@@ -1,4 +1,4 @@
-"""Runs every notebook as the site is built where `BOOK_EXECUTE=1`; elsewhere the pages show stored results."""
+"""Runs every notebook as the site is built where `BOOK_EXECUTE=1`; elsewhere, pages show stored results."""
 
 from __future__ import annotations
 
