@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from house import imports, modules
 
 ROOT = Path(__file__).parents[1]
 # Each room and what it may use beside itself. What is not named here, such as `__main__`, may use all.
@@ -18,40 +18,6 @@ MAY_USE = {
     "models": {"runtime", "data"},
     "learning": {"runtime", "data", "evidence", "models"},
 }
-
-
-def modules(package: Path) -> dict[str, Path]:
-    """Dotted name below the package -> file, `__init__` as its folder."""
-    names = {}
-    for path in sorted(package.rglob("*.py")):
-        parts = path.relative_to(package).with_suffix("").parts
-        names[".".join(part for part in parts if part != "__init__")] = path
-    return names
-
-
-def imports(package: Path) -> dict[str, set[str]]:
-    """Module -> the modules of the package that it imports, anywhere in its code."""
-    known = modules(package)
-    graph: dict[str, set[str]] = {name: set() for name in known}
-    for name, path in known.items():
-        folder = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                wanted = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                parents = [package.name, *filter(None, folder.split("."))]
-                up = parents[: len(parents) - node.level + 1] if node.level else []
-                module = ".".join([*up, *filter(None, [node.module])])
-                wanted = [f"{module}.{alias.name}" for alias in node.names]
-            else:
-                continue
-            for dotted in wanted:
-                inside = dotted.partition(".")[2] if dotted.partition(".")[0] == package.name else ""
-                while inside and inside not in known:
-                    inside = inside.rpartition(".")[0]
-                if inside and inside != name:
-                    graph[name].add(inside)
-    return graph
 
 
 def room(module: str) -> str:
