@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import urllib.error
 
@@ -163,6 +164,49 @@ def test_openmoji_is_rendered_at_the_size_asked_for_and_only_once(tmp_path, monk
 def test_openmoji_style_is_checked():
     with pytest.raises(ValueError, match='style is "colour"; it must be "color" or "line"'):
         datasets.openmoji("colour")
+
+
+def test_openmoji_in_classes_of_ones_own():
+    kinds = {"plant": ["plant-flower", "plant-other"], "bird": ["animal-bird"]}
+    color, line = (datasets.openmoji(style, 40, kinds=kinds) for style in ("color", "line"))
+    assert color.class_names == ("plant", "bird")
+    counts = [part.labels.bincount().tolist() for part in sides(color)]
+    assert counts == [[14, 11], [3, 2], [11, 8]]  # of 28 plants and 21 birds: 50/10/40 %
+    named = dict(
+        zip(
+            sum((part.groups for part in sides(color)), ()),
+            torch.cat([part.labels for part in sides(color)]).tolist(),
+            strict=True,
+        )
+    )
+    assert named["1F335"] == 0 and named["1F427"] == 1  # cactus, penguin
+    assert "1F981" not in named  # lion
+    assert all(ours.groups == theirs.groups for ours, theirs in zip(sides(color), sides(line), strict=True))
+    whole = datasets.openmoji(size=40)
+    pictures = {g: p for part in sides(whole) for g, p in zip(part.groups, part.inputs, strict=True)}
+    for part in sides(color):
+        assert all(torch.equal(p, pictures[g]) for g, p in zip(part.groups, part.inputs, strict=True))
+    few = datasets.openmoji(size=40, kinds=kinds, per_class=3, seed=1)
+    assert few.train.labels.bincount().tolist() == [3, 3] and few.test.groups == color.test.groups
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        ({"bird": ["animal-bird"]}, "kinds names 1 classes; a classifier needs at least two."),
+        ({"bird": ["animal-bird"], "fish": ["fish"]}, 'no subcategory "fish"; choose of animal-amphibian, '),
+        ({"bird": ["animal-bird"], "flag": ["country-flag"]}, 'no subcategory "country-flag"'),
+        ({"a": ["animal-bird"], "b": ["sport", "animal-bird"]}, '"animal-bird" is named twice'),
+        (
+            {"bird": "animal-bird", "bug": ["animal-bug"]},
+            "\"bird\" needs a list of subcategories, not 'animal-bird'",
+        ),
+        ({"bird": [], "bug": ["animal-bug"]}, '"bird" needs a list of subcategories, not []'),
+    ],
+)
+def test_wrong_kinds_are_refused(kinds, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        datasets.openmoji(kinds=kinds)
 
 
 @pytest.fixture

