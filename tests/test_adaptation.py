@@ -125,6 +125,52 @@ def test_mmd_uses_the_median_of_the_pooled_batch():
         adaptation.mmd(source, target, [])
 
 
+@pytest.mark.parametrize("distance", [adaptation.mmd, adaptation.coral_loss])
+def test_distances_do_not_change_with_an_offset_that_all_features_share(distance):
+    source, target = draws(1, 60, 8).float(), 1.3 * draws(2, 50, 8).float() + 0.4
+    for offset in (1e4, -1e5):
+        moved = source + offset, target + offset  # rounded to a thousandth, or a hundredth
+        exact = float(distance(*(part.double() - offset for part in moved)))
+        assert float(distance(*moved)) == pytest.approx(exact, rel=1e-3)
+    whole = [part.double() for part in (source, target)]
+    torch.testing.assert_close(distance(source, target).double(), distance(*whole), rtol=1e-5, atol=0)
+
+
+def test_mmd_sees_what_lies_close_although_the_domains_lie_far_apart():
+    source, target = draws(1, 40, 4).float(), draws(2, 30, 4).float() + 1e5
+    exact = adaptation.mmd(source.double(), target.double(), [1.0])
+    torch.testing.assert_close(adaptation.mmd(source, target, [1.0]).double(), exact, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("distance", [adaptation.mmd, adaptation.coral_loss])
+def test_distances_are_computed_in_full_precision_under_autocast(distance):
+    source, target = draws(1, 60, 8).float(), draws(2, 50, 8).float() + 0.1
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = distance(source, target)
+    torch.testing.assert_close(found, distance(source, target), rtol=1e-5, atol=0)
+    coarse = distance(source.bfloat16(), target.bfloat16())
+    assert coarse.dtype == torch.float32
+    torch.testing.assert_close(coarse, distance(source.bfloat16().float(), target.bfloat16().float()))
+
+
+def test_mmd_of_few_points_and_of_tiny_ones():
+    source, target = draws(1, 7, WIDTH), draws(2, 6, WIDTH)
+    expected = adaptation.mmd(source, target)
+    torch.testing.assert_close(adaptation.mmd(1e-9 * source, 1e-9 * target), expected)
+    flat = torch.full((7, WIDTH), 0.3)
+    flat[::2] = torch.nextafter(flat[::2], torch.ones(()))  # the same up to rounding
+    assert float(adaptation.mmd(flat, flat[:6])) == pytest.approx(0, abs=1e-12)
+    most = torch.cat([torch.zeros(6, WIDTH), source[:1].float()]).requires_grad_()
+    found = adaptation.mmd(most, torch.zeros(6, WIDTH))  # the median distance is 0
+    found.backward()
+    assert abs(float(found.detach())) < 0.5 and most.grad.isfinite().all() and most.grad.abs().max() < 10
+
+
+def test_coral_transform_stands_the_rounding_of_large_features():
+    source, target = 1e9 * draws(1, 4, 10), 1e9 * draws(2, 5, 10)
+    assert adaptation.coral_transform(source, target).isfinite().all()
+
+
 # --- gradient reversal, joint training ---------------------------------------------------------------------
 
 
@@ -346,3 +392,28 @@ def test_proxy_a_distance_is_2_apart_and_about_0_together():
     )
     with pytest.raises(ValueError, match=r"\(3, 2\)"):
         adaptation.proxy_a_distance(torch.zeros(3, 2), torch.zeros(9, 2))
+
+
+def flat_columns(rows: int) -> torch.Tensor:
+    """Many columns of 0.3, in which some rows hold the next number that float32 has."""
+    up = torch.randint(2, (rows, 300), generator=torch.Generator().manual_seed(5)).bool()
+    flat = torch.full((rows, 300), 0.3)
+    return torch.where(up, torch.nextafter(flat, torch.ones(())), flat)
+
+
+def test_features_that_are_constant_up_to_rounding_tell_no_domains_apart():
+    source, target = draws(1, 90, 2).float(), draws(2, 90, 2).float() + 0.7
+    wide = [torch.cat([part, flat_columns(180)[rows]], dim=1) for part, rows in
+            ((source, slice(90)), (target, slice(90, 180)))]  # fmt: skip
+    assert adaptation.proxy_a_distance(*wide) == adaptation.proxy_a_distance(source, target)
+    plain = adaptation.importance_weights(source, target, source)
+    torch.testing.assert_close(adaptation.importance_weights(*wide, wide[0]), plain)
+
+
+def test_domains_are_told_apart_whatever_the_unit_of_their_features():
+    source, target = draws(1, 90, 2), draws(2, 90, 2) + 0.7
+    plain = adaptation.importance_weights(source, target, source)
+    tiny = adaptation.importance_weights(1e-10 * source, 1e-10 * target, 1e-10 * source)
+    torch.testing.assert_close(tiny, plain, rtol=1e-3, atol=0)
+    near = adaptation.proxy_a_distance(1e-10 * source, 1e-10 * target)
+    assert near == adaptation.proxy_a_distance(source, target) > 0.3

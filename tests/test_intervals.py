@@ -175,10 +175,20 @@ def test_perfect_order_keeps_a_width():
     assert interval.p_value == pytest.approx(2 / math.factorial(8), abs=1e-3) and interval.p_value > 0
 
 
+def test_scores_that_differ_by_rounding_are_tied():
+    exact, rounded = [0.3, 0.3, 0.5, 0.1, 0.9], [0.3, 0.1 + 0.2, 0.5, 0.1, 0.9]
+    tied, found = (intervals.rank_correlation(scores, range(5)) for scores in (exact, rounded))
+    assert (found.mean, found.p_value) == (tied.mean, tied.p_value)
+    narrow = np.array(rounded, dtype=np.float32)
+    narrow[0] = np.nextafter(narrow[1], np.float32(1))
+    assert intervals.rank_correlation(narrow, range(5)).mean == tied.mean
+
+
 def test_text_has_two_digits_of_the_half_width():
     assert str(Interval(0.1424, 0.1179, 0.1669, 5, "seeds", "")) == "0.142 [0.118, 0.167] over 5 seeds"
     assert str(Interval(1234.5, 1134.5, 1334.5, 10, "seeds", "")) == "1,234 [1,134, 1,334] over 10 seeds"
     assert str(intervals.binomial(850, 1_000)) == "0.850 [0.827, 0.871] over 1,000 test examples"
+    assert str(intervals.mean([0.1] * 3)) == "0.10 [0.10, 0.10] over 3 seeds"  # but for rounding
     assert str(Interval(0.0, 0.0, 0.0, 5, "seeds", "")) == "0.000 [0.000, 0.000] over 5 seeds"
 
 
@@ -197,6 +207,7 @@ def test_text_has_two_digits_of_the_half_width():
         (lambda: intervals.rank_correlation([1, 2, 3, 4], [1, 2, 3, 4]), "at least 5 values"),
         (lambda: intervals.rank_correlation(range(5), range(6)), r"shapes \(5,\) and \(6,\)"),
         (lambda: intervals.rank_correlation(range(5), [1] * 5), "constant"),
+        (lambda: intervals.rank_correlation(range(5), [0.3, 0.1 + 0.2, 0.3, 0.3, 0.3]), "constant"),
         (lambda: Interval(1.0, 2.0, 3.0, 5, "seeds", ""), "low <= mean <= high, not 2.0, 1.0, 3.0"),
         (lambda: Interval(math.nan, 0.0, 3.0, 5, "seeds", ""), "finite low <= mean <= high"),
     ],

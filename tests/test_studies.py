@@ -430,6 +430,15 @@ def test_agree_where_all_seeds_are_equal_allows_rounding_only(tiny):
     assert len(reruns.agree("tiny", config, seed, {"accuracy": 32.5 * (1 + 1e-4)})) == 1
 
 
+def test_agree_takes_seeds_that_differ_by_rounding_for_equal(tiny):
+    edit(tiny, "twice(random.random())", "(1.0 * (config.labels > 32) * twice(seed) + 1e-14 * seed)")
+    edit(tiny, "config.labels +", "7.0 +")
+    compute()
+    config, seed = studies.open_study("tiny").grid()[0]
+    spread = math.sqrt(10 / 2)  # as below: that of the method's other config, not of the last digits
+    assert reruns.agree("tiny", config, seed, {"accuracy": 7 + 3.9 * spread}) == []
+
+
 def test_agree_where_one_config_does_not_vary_goes_by_the_method(tiny):
     edit(tiny, "twice(random.random())", "1.0 * (config.labels > 32) * twice(seed)")
     edit(tiny, "config.labels +", "(config.method == 'probe') *")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -171,9 +172,34 @@ def test_linear_probe_rules_out_classes_it_never_saw_and_keeps_constant_features
     torch.testing.assert_close(probe.weight[:, 2], torch.zeros(4))
 
 
+@pytest.mark.parametrize("steps", [1, 5])
+def test_linear_probe_is_not_led_by_features_that_are_constant_up_to_rounding(steps):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1_200, 4, generator=generator)
+    y = (x @ torch.tensor([1.0, -1.0, 0.5, 2.0]) > 0).long()
+    flat = torch.full((1_200, 200), 0.3)
+    for _ in range(steps):  # in every other row, the next number that float32 has
+        flat[::2] = torch.nextafter(flat[::2], torch.ones(()))
+    both = torch.cat([x, flat], dim=1)
+    plain, probe = (transfer.linear_probe(part[:600], y[:600]) for part in (x, both))
+    assert torch.equal(probe.weight[:, 4:], torch.zeros(2, 200))
+    torch.testing.assert_close(probe.weight[:, :4], plain.weight, rtol=1e-4, atol=1e-5)
+    assert (probe(both[600:]).argmax(1) == y[600:]).double().mean() > 0.97
+
+
+def test_linear_probe_does_not_depend_on_the_scale_of_a_feature():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(90, 3, generator=generator)
+    y = (x.sum(dim=1) > 0).long()
+    scale = torch.tensor([2.0**-60, 1.0, 2.0**40])
+    plain, scaled = transfer.linear_probe(x, y), transfer.linear_probe(x * scale, y)
+    torch.testing.assert_close(scaled.weight * scale, plain.weight)
+
+
 @pytest.mark.parametrize(
     ("features", "labels", "message"),
     [
+        (torch.eye(5) * math.inf, torch.arange(5), "finite features; inf is in row 0"),
         (torch.zeros(5, 2), torch.zeros(4).long(), r"\(5, 2\) and \(4,\)"),
         (torch.zeros(5), torch.zeros(5).long(), r"needs features \(N, D\)"),
         (torch.zeros(5, 2), torch.zeros(5).long(), "at least two classes"),

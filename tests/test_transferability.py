@@ -108,6 +108,18 @@ def test_h_score_shrinks_as_scikit_learn_does(width):
     assert 0 < h_score(features, labels) < h_score(features, labels, shrinkage=0.0)
 
 
+def test_h_score_counts_no_feature_that_is_constant_up_to_rounding():
+    features, labels = draw()
+    flat = torch.full((len(labels), 30), 0.3)
+    up = torch.randint(2, flat.shape, generator=torch.Generator().manual_seed(5)).bool()
+    flat = torch.where(up, torch.nextafter(flat, torch.ones(())), flat)
+    expected = h_score(features.float(), labels, shrinkage=0.0)
+    wide = torch.cat([features.float(), flat], dim=1)
+    assert h_score(wide, labels, shrinkage=0.0) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="all examples have the same features"):
+        h_score(flat, labels)
+
+
 def test_h_score_does_not_change_under_invertible_maps():
     features, labels = draw()
     generator = torch.Generator().manual_seed(1)

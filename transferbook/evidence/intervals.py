@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
+from transferbook.evidence import rounding
+
 LEVEL = 0.95
 NORMAL_QUANTILE = float(special.ndtri((1 + LEVEL) / 2))  # 1.96
 
@@ -54,7 +56,8 @@ class Interval:
 
     def __str__(self) -> str:
         """`0.142 [0.118, 0.167] over 5 seeds`: two significant digits of the half-width."""
-        scale = self.half_width or abs(self.mean)
+        largest = max(abs(self.low), abs(self.high))
+        scale = self.half_width if self.half_width > 1e-12 * largest else abs(self.mean)
         digits = min(max(1 - math.floor(math.log10(scale)), 0), 12) if scale > 0 else 3
         mean, low, high = (f"{value:,.{digits}f}" for value in (self.mean, self.low, self.high))
         return f"{mean} [{low}, {high}] over {self.n:,} {self.unit}"
@@ -190,13 +193,14 @@ def rank_correlation(
         unit: what the n candidates are, in the plural.
 
     Raises:
-        ValueError: if the lengths differ, there are fewer than five, or x or y is constant.
+        ValueError: if the lengths differ, there are fewer than five, or x or y is constant (up to rounding).
     """
     first, second = _vector("x", x, at_least=5), _vector("y", y, at_least=5)
     if first.size != second.size:
         raise ValueError(f"x and y need the same candidates: shapes {first.shape} and {second.shape}")
     n = first.size
-    signs_x, signs_y = (np.sign(v[:, None] - v[None, :]) for v in (first, second))  # (n, n)
+    as_given = (v if hasattr(v, "dtype") else vector for v, vector in ((x, first), (y, second)))
+    signs_x, signs_y = (rounding.signs(v).numpy() for v in as_given)  # (n, n)
     norm = math.sqrt(float((signs_x**2).sum() * (signs_y**2).sum()))
     if norm == 0:
         raise ValueError("a rank correlation needs values that differ; x or y is constant")

@@ -85,7 +85,7 @@ def agree(name: str, config: Any, seed: int, metrics: dict[str, float]) -> list[
         if metric.endswith(TIMING):
             continue
         deviation = statistics.stdev(other[metric] for other in stored.values())
-        if deviation == 0:
+        if deviation <= ROUNDING * abs(value):
             deviation = _deviation_of_method(rows, getattr(config, "method", ""), metric)
         allowed = DEVIATIONS * deviation + ROUNDING * abs(value)
         if not abs(metrics[metric] - value) <= allowed:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from transferbook.evidence import rounding
+
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the median squared distance: the squared bandwidths of `mmd`
 
 
@@ -54,8 +56,8 @@ def coral_transform(source: Tensor, target: Tensor, ridge: float = 1.0) -> Tenso
         raise ValueError(f"ridge must be positive; got {ridge}.")
     start, end = source.detach().double(), target.detach().double()
     identity = torch.eye(source.shape[1], dtype=torch.float64, device=source.device)
-    whiten = _symmetric_power(_covariance(start) + ridge * identity, -0.5)
-    colour = _symmetric_power(_covariance(end) + ridge * identity, 0.5)
+    whiten = _symmetric_power(_covariance(start) + ridge * identity, -0.5, ridge)
+    colour = _symmetric_power(_covariance(end) + ridge * identity, 0.5, ridge)
     return ((start - start.mean(dim=0)) @ whiten @ colour + end.mean(dim=0)).to(source.dtype)
 
 
@@ -64,13 +66,15 @@ def mmd(source: Tensor, target: Tensor, bandwidths: Sequence[float] | None = Non
 
     $\frac{1}{n(n-1)} \sum_{i \ne j} k(s_i, s_j) + \frac{1}{m(m-1)} \sum_{i \ne j} k(t_i, t_j) -
     \frac{2}{nm} \sum_{i,j} k(s_i, t_j)$, where k is the mean of the kernels $e^{-\lVert x-y\rVert^2 / 2b}$
-    over the squared bandwidths b.
+    over the squared bandwidths b. Distances are computed in float64 from centred features, for otherwise an
+    offset that all features share would drown them. A feature that is constant up to the rounding of its type
+    does not count.
 
     Args:
         source: features, shape (n, d), n >= 2.
         target: features, shape (m, d), m >= 2.
         bandwidths: squared, all positive; by default `FACTORS` times the median squared distance of the
-            pooled batch, through which no gradient flows.
+            pooled batch, through which no gradient flows (its mean, if the median is 0).
 
     Returns:
         A scalar, differentiable in both arguments; below 0 in about half of all cases if the distributions
@@ -80,13 +84,19 @@ def mmd(source: Tensor, target: Tensor, bandwidths: Sequence[float] | None = Non
         ValueError: as `coral_loss`, or if a bandwidth is not positive.
     """
     check_samples(source, target, rows=2)
-    pooled = torch.cat([source, target])
+    given = torch.cat([source, target])
+    pooled = given.double() - given.detach().double().mean(dim=0)
+    pooled = pooled.where(~rounding.constant_columns(given), 0.0)
     squares = (pooled * pooled).sum(dim=1)
     distances = (squares[:, None] + squares - 2 * pooled @ pooled.T).clamp(min=0)  # squared, (n + m, n + m)
     if bandwidths is None:
         apart = ~torch.eye(len(pooled), dtype=torch.bool, device=pooled.device)
-        median = distances.detach()[apart].median().clamp(min=1e-12)
-        widths = [factor * median for factor in FACTORS]
+        squared = distances.detach()[apart]
+        nothing = 1e-14 * squares.detach().max()  # more than rounding leaves of the distance of equal rows
+        median = squared.median()
+        scale = median.where(median > nothing, squared.mean())
+        scale = scale.where(scale > nothing, 1.0)
+        widths = [factor * scale for factor in FACTORS]
     elif len(bandwidths) and min(bandwidths) > 0:
         widths = list(bandwidths)
     else:
@@ -95,7 +105,9 @@ def mmd(source: Tensor, target: Tensor, bandwidths: Sequence[float] | None = Non
     n, m = len(source), len(target)
     within_source = kernel[:n, :n].sum() - kernel[:n, :n].diagonal().sum()
     within_target = kernel[n:, n:].sum() - kernel[n:, n:].diagonal().sum()
-    return within_source / (n * (n - 1)) + within_target / (m * (m - 1)) - 2 * kernel[:n, n:].mean()
+    between = kernel[:n, n:].mean()
+    found = within_source / (n * (n - 1)) + within_target / (m * (m - 1)) - 2 * between
+    return found.to(torch.promote_types(given.dtype, torch.float32))
 
 
 def reverse_gradient(x: Tensor, strength: float) -> Tensor:
@@ -149,12 +161,17 @@ class _Reversal(torch.autograd.Function):
 
 
 def _covariance(features: Tensor) -> Tensor:
-    centred = features - features.mean(dim=0)
-    return centred.T @ centred / (len(features) - 1)
+    """The unbiased covariance, (d, d), in float32 at least: bfloat16 is too coarse to take differences of."""
+    with torch.autocast(features.device.type, enabled=False):
+        features = features.to(torch.promote_types(features.dtype, torch.float32))
+        centred = features - features.mean(dim=0)
+        return centred.T @ centred / (len(features) - 1)
 
 
-def _symmetric_power(matrix: Tensor, power: float) -> Tensor:
+def _symmetric_power(matrix: Tensor, power: float, least: float) -> Tensor:
+    """A power of a symmetric matrix whose eigenvalues are `least` or more, but for rounding."""
     values, vectors = torch.linalg.eigh(matrix)
+    values = values.clamp(min=least / 2)  # rounding can take them below, and below 0
     return (vectors * values**power) @ vectors.T
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from transferbook.evidence import rounding
+
 
 def linear_probe(
     features: Tensor, labels: Tensor, *, n_classes: int | None = None, C: float = 1.0
@@ -15,8 +17,9 @@ def linear_probe(
     r"""Multinomial logistic regression on fixed features, run to convergence, as a torch layer.
 
     Minimises $C \sum_i \ell(W z_i + b, y_i) + \frac12 \lVert W \rVert^2$ over standardised features
-    $z = (x - \mu) / \sigma$; the standardisation is folded into the layer, which takes raw features.
-    The solver is scikit-learn's L-BFGS.
+    $z = (x - \mu) / \sigma$; the standardisation is folded into the layer, which takes raw features. A
+    feature that is constant up to the rounding of its type has weight 0. The solver is scikit-learn's
+    L-BFGS.
 
     Args:
         features: shape (N, D).
@@ -29,7 +32,7 @@ def linear_probe(
         A linear layer with weight (C, D) in float32 that needs no gradient until it is asked to.
 
     Raises:
-        ValueError: if the shapes do not fit, or there is only one class.
+        ValueError: if the shapes do not fit, a feature is not finite, or there is only one class.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -45,8 +48,11 @@ def linear_probe(
     if rows <= int(labels.max()):
         raise ValueError(f"n_classes is {rows}, but there is a label {int(labels.max())}.")
     x = features.double().numpy()
+    if not np.isfinite(x).all():
+        row, column = np.argwhere(~np.isfinite(x))[0]
+        raise ValueError(f"linear_probe needs finite features; {x[row, column]} is in row {row}.")
     center, spread = x.mean(axis=0), x.std(axis=0)
-    spread[spread == 0] = 1.0  # a constant feature stays at zero
+    spread[rounding.constant_columns(features).numpy()] = np.inf  # it stays at zero, like its weight
     model = LogisticRegression(C=C, max_iter=2_000, tol=1e-6).fit((x - center) / spread, labels.numpy())
     weight, bias = model.coef_, model.intercept_
     if len(present) == 2:  # scikit-learn keeps one row for two classes: the difference of their logits

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from transferbook.evidence import rounding
 from transferbook.learning.distances import check_samples
 
 
@@ -58,7 +59,7 @@ def importance_weights(source: Tensor, target: Tensor, at: Tensor, *, C: float =
     r"""Density ratio $p_T(x) / p_S(x)$, from a logistic classifier of the two domains (Bickel et al., 2007).
 
     $\frac{n}{m} \cdot \frac{P(T \mid x)}{P(S \mid x)}$, scaled to a mean of 1 over `at`; features are
-    standardised.
+    standardised, and those that are constant up to rounding do not count.
 
     Args:
         source: features that train the classifier, shape (n, d).
@@ -76,11 +77,12 @@ def importance_weights(source: Tensor, target: Tensor, at: Tensor, *, C: float =
 
     check_samples(source, target, rows=2)
     check_samples(source, at, rows=1)
-    both = torch.cat([source, target]).double()
-    center, spread = both.mean(dim=0), both.std(dim=0) + 1e-8
+    both = torch.cat([source, target]).detach().cpu()
+    center, spread = _standard(both)
     domain = np.repeat([0, 1], [len(source), len(target)])
-    classifier = LogisticRegression(C=C, max_iter=2_000).fit(((both - center) / spread).numpy(), domain)
-    log_ratio = torch.from_numpy(classifier.decision_function(((at.double() - center) / spread).numpy()))
+    x, elsewhere = (((part.double() - center) / spread).numpy() for part in (both, at.detach().cpu()))
+    classifier = LogisticRegression(C=C, max_iter=2_000).fit(x, domain)
+    log_ratio = torch.from_numpy(classifier.decision_function(elsewhere))
     return log_ratio.softmax(dim=0) * len(at)  # n / m and all other factors cancel
 
 
@@ -103,7 +105,8 @@ def proxy_a_distance(source: Tensor, target: Tensor, *, C: float = 1.0, seed: in
     r"""How well a linear classifier tells two samples apart: $2(1 - 2\varepsilon)$ (Ben-David et al., 2007).
 
     $\varepsilon$ is the error of logistic regression on examples that it has not seen: the larger sample is
-    cut to the size of the smaller, features are standardised, each half judges the classifier of the other.
+    cut to the size of the smaller, features are standardised (those that are constant up to rounding do not
+    count), each half judges the classifier of the other.
 
     Args:
         source: features, shape (n, d), n >= 4.
@@ -126,12 +129,25 @@ def proxy_a_distance(source: Tensor, target: Tensor, *, C: float = 1.0, seed: in
         part[torch.randperm(len(part), generator=generator)[:size].to(part.device)]
         for part in (source, target)
     ]
-    halves = [torch.cat([part[start::2] for part in samples]).detach().double().cpu() for start in (0, 1)]
+    halves = [torch.cat([part[start::2] for part in samples]).detach().cpu() for start in (0, 1)]
     domains = [np.repeat([0, 1], len(half) // 2) for half in halves]
     wrong = 0
     for train, held_out in ((0, 1), (1, 0)):
-        center, spread = halves[train].mean(dim=0), halves[train].std(dim=0) + 1e-8
-        x, unseen = (((half - center) / spread).numpy() for half in (halves[train], halves[held_out]))
+        center, spread = _standard(halves[train])
+        parts = (halves[train], halves[held_out])
+        x, unseen = (((half.double() - center) / spread).numpy() for half in parts)
         classifier = LogisticRegression(C=C, max_iter=2_000).fit(x, domains[train])
         wrong += int((classifier.predict(unseen) != domains[held_out]).sum())
     return 2 * (1 - 2 * wrong / (2 * size))
+
+
+def _standard(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and spread of each feature, (d,) in float64; what is constant has an infinite spread: it counts 0.
+
+    The spread is larger than the standard deviation by 1e-8 or, where that is much, a ten-thousandth.
+    """
+    values = features.double()
+    spread = values.std(dim=0)
+    spread = spread + (spread / 10_000).clamp(max=1e-8)
+    spread[rounding.constant_columns(features)] = torch.inf
+    return values.mean(dim=0), spread

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from transferbook.evidence import rounding
 from transferbook.learning import transfer
 
 STARTS = 73  # ratios of the two precisions that LogME tries before it climbs: four a decade
@@ -83,7 +84,7 @@ def h_score(
     features have rank N - 1.
 
     Args:
-        features: shape (N, D).
+        features: shape (N, D); those that are constant up to the rounding of their type do not count.
         labels: target classes, shape (N,), at least two of them.
         shrinkage: a, in [0, 1]; by default Ledoit and Wolf's choice, as in scikit-learn.
 
@@ -100,7 +101,7 @@ def h_score(
     x = _matrix("features", features, len(y))
     if shrinkage is not None and not 0 <= shrinkage <= 1:
         raise ValueError(f"shrinkage must lie in [0, 1]; got {shrinkage}.")
-    x = x - x.mean(axis=0)
+    x = np.where(rounding.constant_columns(features).cpu().numpy(), 0.0, x - x.mean(axis=0))
     _, s, directions = _svd(x)
     a = float(ledoit_wolf_shrinkage(x)) if shrinkage is None else shrinkage
     variances = s**2 / len(y)  # (R,), of the directions in which the features vary at all
