@@ -17,6 +17,7 @@ MAY_USE = {
     "evidence": {"runtime"},
     "models": {"runtime", "data"},
     "learning": {"runtime", "data", "evidence", "models"},
+    "program": {"runtime", "data", "evidence", "models", "learning"},
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m transferbook assets|study|doctor|catalogue`."""
+"""The command line: `python -m transferbook assets|study|classify|doctor|catalogue`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from transferbook.data import assets
+from transferbook.program import commands as classify
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "data_and_models.md"
@@ -60,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("name", metavar="NAME", help="a study; or list, or check")
     command.add_argument("--jobs", type=int, metavar="N", help="how many rows to compute at a time")
     command.set_defaults(command=_study)
+
+    command = commands.add_parser("classify", help="train a classifier on pictures or texts of your own")
+    classify.add_to(command)
 
     command = commands.add_parser("doctor", help="say what this machine has, and what to do next")
     command.set_defaults(command=_doctor)

@@ -1,0 +1,1 @@
+"""A classifier for the reader's own pictures or texts: trained, calibrated, kept in one file, reported."""
