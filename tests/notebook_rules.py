@@ -36,6 +36,7 @@ FEWEST_CLAIMS = 3
 FEWEST_SEEDS = 5
 MAY_RAISE = {"raises-exception", "nbval-raises-exception"}
 NOT_RUN = {"nbval-skip", "skip-execution"}
+PRODUCTS = {"program"}  # rooms of the package on top of those that teach
 # What the box of the first cell must speak of, and a word by which it is known.
 BOX = {
     "what one will be able to do": "able to",
@@ -286,7 +287,7 @@ def alt_problems(notebook: NotebookNode) -> list[str]:
 
 
 def typed_numbers(notebook: NotebookNode) -> list[str]:
-    """No result-like number is typed into prose, alt texts, captions, titles of figures or `show`."""
+    """No result-like number is typed into prose, alt texts, captions, titles of figures, `show`, `table`."""
     problems: list[str] = []
     for number, cell in cells(notebook, "markdown"):
         problems += [f"cell {number}: {problem}" for problem in typed_numbers_in(cell.source)]
@@ -299,8 +300,28 @@ def typed_numbers(notebook: NotebookNode) -> list[str]:
                 said += [value for value in values if isinstance(value, str)]
             if called(node) in {"show", "glue"} and _typed(arguments(node).get(1)):
                 problems.append(f"cell {number}: {ast.unparse(node)} glues a typed number")
+            if called(node) == "table":
+                said += _typed_into_table(node, tree(cell))
         problems += [f"cell {number}: {problem}" for text in said for problem in typed_numbers_in(str(text))]
     return problems
+
+
+def _typed_into_table(call: ast.Call, cell: ast.Module) -> list[str]:
+    """Texts and decimal numbers in the call that makes a table, or in its rows in the same cell."""
+    given = list(arguments(call).values())[1:]
+    names = {node.id for value in given for node in ast.walk(value) if isinstance(node, ast.Name)}
+    for node in ast.walk(cell):
+        if isinstance(node, ast.Assign) and names & {_root(target) for target in node.targets}:
+            given.append(node.value)
+    constants = [node.value for value in given for node in ast.walk(value) if isinstance(node, ast.Constant)]
+    return [str(value) for value in constants if isinstance(value, str | float)]
+
+
+def _root(target: ast.expr) -> str | None:
+    """`rows` for `rows`, `rows["a"]` and `rows["a"]["b"]`."""
+    while isinstance(target, ast.Subscript):
+        target = target.value
+    return getattr(target, "id", None)
 
 
 def _typed(node: ast.expr | None) -> bool:
@@ -356,14 +377,56 @@ def opening_problems(notebook: NotebookNode) -> list[str]:
 # --- the book as a whole -----------------------------------------------------------------------------------
 
 
+def contents(root: Path) -> list[str]:
+    """The pages of `_toc.yml`, in order, without their endings."""
+    return list(_pages(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))))
+
+
 def contents_problems(root: Path) -> list[str]:
     """Every page of `_toc.yml` exists, once, and every notebook under `notebooks/` is in it."""
-    listed = list(_pages(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))))
+    listed = contents(root)
     problems = [f"_toc.yml names {name} twice" for name, count in Counter(listed).items() if count > 1]
     files = {name for name in listed if any((root / f"{name}{end}").is_file() for end in (".md", ".ipynb"))}
     problems += [f"_toc.yml names {name}, but there is no such page" for name in sorted({*listed} - files)]
     present = [path.relative_to(root).with_suffix("").as_posix() for path in notebooks(root)]
     return problems + [f"{name}.ipynb is not in _toc.yml" for name in present if name not in listed]
+
+
+def needed_pages(notebook: NotebookNode) -> list[str]:
+    """The addresses that the box of the first cell links to under "You need"."""
+    found: list[str] = []
+    for box in directives(notebook.cells[0].source if notebook.cells else ""):
+        term = ""
+        defining = False
+        for token in parse(box.body):
+            defining = token.type == "dt_open" or (defining and token.type != "dt_close")
+            if token.type == "inline" and defining:
+                term = inline_prose(token)
+            elif token.type == "inline" and term.strip().lower() == "you need":
+                links = (child for child in token.children or [] if child.type == "link_open")
+                found += [str(link.attrGet("href")) for link in links]
+    return found
+
+
+def need_problems(root: Path) -> list[str]:
+    """Each page that a chapter links to under "You need" comes earlier in `_toc.yml`."""
+    listed = contents(root)
+    problems: list[str] = []
+    for path in notebooks(root):
+        name = path.relative_to(root).with_suffix("").as_posix()
+        earlier = listed[: listed.index(name)] if name in listed else listed
+        for address in needed_pages(read(path)):
+            if re.match(r"[a-z]+:|#", address):
+                continue
+            target = Path(os.path.normpath(path.parent / address.partition("#")[0]))
+            page = (
+                target.relative_to(root).with_suffix("").as_posix()
+                if target.is_relative_to(root)
+                else address
+            )
+            if page not in earlier:
+                problems.append(f"{name} needs {page}, which does not come before it in _toc.yml")
+    return problems
 
 
 def _pages(entry: Any) -> Iterator[str]:
@@ -379,9 +442,14 @@ def _pages(entry: Any) -> Iterator[str]:
 
 
 def public_names(package: Path) -> dict[str, str]:
-    """Public function or class of the package -> its module, read from the sources."""
+    """Public function or class of the package -> its module, read from the sources.
+
+    Without the products on top of it: chapters call these as a whole, and their parts have everyday names.
+    """
     names: dict[str, str] = {}
     for path in sorted(package.rglob("*.py")):
+        if path.relative_to(package).parts[0] in PRODUCTS:
+            continue
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
                 names[node.name] = path.stem

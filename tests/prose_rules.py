@@ -16,7 +16,10 @@ versions (Python 3.11, CC BY-SA 4.0, Apache-2.0, 1.0.4, section 2.1, arXiv:1706.
 Not read: glue roles, code, display mathematics, inline mathematics with a symbol in it (`$\alpha = 0.1$`),
 and every sentence that carries a citation role. Inline mathematics without a symbol (`$0.77$`,
 `$\text{accuracy} = 0.77$`) and inline code that is a percentage or a factor (`77 %`) count as prose. So a
-result is glued, and a setting such as a learning rate stands in code or belongs to a symbol.
+result is glued, and a setting such as a learning rate stands in code or belongs to a symbol. The minutes of
+the study time in a chapter's box are no result either.
+
+For chapters after the mould, `crowded_sentences` and `crowded_stretches` say how many numbers prose may hold.
 """
 
 from __future__ import annotations
@@ -50,6 +53,10 @@ PROSE_OPTIONS = ("alt", "caption", "title")
 PYTHON = {"python", "py", "python3", "ipython", "ipython3", "pycon"}
 CITATION = "⟦cite⟧"
 LEFT_OUT = "⟦⟧"
+GLUED = "⟦glued⟧"
+MOST_IN_A_SENTENCE = 2
+MOST_IN_A_STRETCH = 12
+STRETCH = 300  # words
 
 
 @dataclass(frozen=True)
@@ -112,14 +119,14 @@ def holds_python(markdown: str) -> bool:
     return False
 
 
-def prose(markdown: str) -> Iterator[str]:
+def prose(markdown: str, *, tables: bool = True) -> Iterator[str]:
     """The prose of a text by blocks: paragraphs, titles, list items, table rows, alt texts, captions."""
     row: list[str] | None = None
     for token in parse(markdown):
         if token.type == "tr_open":
             row = []
         elif token.type == "tr_close":
-            yield " | ".join(row or [])
+            yield from [" | ".join(row or [])] if tables else []
             row = None
         elif token.type == "inline" and row is not None:
             row.append(inline_prose(token))
@@ -130,11 +137,11 @@ def prose(markdown: str) -> Iterator[str]:
         elif (found := directive(token)) is not None:
             yield from (found.options[name] for name in PROSE_OPTIONS if name in found.options)
             if found.name not in NO_PROSE | NO_TITLE and not found.name.startswith("glue"):
-                yield from prose(found.title)
+                yield from prose(found.title, tables=tables)
             if found.name == "mermaid":
                 yield from re.findall(r"[\[({|\"]+([^\])}|\"]+)", found.body)  # labels
             elif found.name not in NO_PROSE:
-                yield from prose(found.body)
+                yield from prose(found.body, tables=tables)
 
 
 def inline_prose(token: Token) -> str:
@@ -153,7 +160,8 @@ def inline_prose(token: Token) -> str:
             parts.append(child.content)
         elif role:
             titled = re.fullmatch(r"(.+?)\s*<[^<>]+>", child.content, re.S)
-            parts.append(titled[1] if titled and not role.startswith("glue") else LEFT_OUT)
+            glued = role.startswith("glue")
+            parts.append(GLUED if glued else titled[1] if titled else LEFT_OUT)
         elif child.type in {"softbreak", "hardbreak"}:
             parts.append(" ")
         elif child.type == "image":
@@ -240,21 +248,67 @@ _RESULT_LIKE = [
 
 def result_like(block: str) -> list[str]:
     """The result-like numbers in a block of prose, outside of sentences that carry a citation."""
+    uncited = (sentence for sentence in sentences(block) if CITATION not in sentence)
+    return [number for sentence in uncited for number in _numbers(sentence)]
+
+
+def _numbers(sentence: str) -> list[str]:
     found: list[str] = []
-    for sentence in sentences(block):
-        if CITATION in sentence:
-            continue
-        text = _NAMED.sub(" ", sentence)
-        for pattern in _RESULT_LIKE:
-            found += [match[0].strip() for match in pattern.finditer(text)]
-            text = pattern.sub(" ", text)
+    text = _NAMED.sub(" ", sentence)
+    for pattern in _RESULT_LIKE:
+        found += [match[0].strip() for match in pattern.finditer(text)]
+        text = pattern.sub(" ", text)
     return found
+
+
+# The study time of a page is its author's estimate, so no run can have measured it.
+_STUDY_TIME = re.compile(
+    r"^(Study time\n:\s*)((?:\d+(?:\s*(?:–|-|to)\s*\d+)?\s*minutes)?[^\n]*)", re.M | re.I
+)
+
+
+def study_minutes(markdown: str) -> str | None:
+    """The study time that a box states, such as "40 to 60 minutes"; None if it states none."""
+    found = _STUDY_TIME.search(markdown)
+    minutes = re.match(r"\d+.*?minutes", found[2]) if found else None
+    return minutes[0] if minutes else None
 
 
 def typed_numbers_in(markdown: str) -> list[str]:
     """No result-like number is typed into a MyST text."""
+    minutes = study_minutes(markdown)
+    if minutes:
+        markdown = _STUDY_TIME.sub(lambda found: found[1] + found[2].removeprefix(minutes), markdown, count=1)
     return [
         f"{number!r} is typed into {block.strip()[:70]!r}: glue it"
         for block in prose(markdown)
         for number in result_like(block)
     ]
+
+
+def crowded_sentences(markdown: str) -> list[str]:
+    """No sentence holds more than two numbers, glued or result-like; the rows of tables may."""
+    problems: list[str] = []
+    for block in prose(markdown, tables=False):
+        for sentence in sentences(block):
+            count = sentence.count(GLUED) + len(_numbers(sentence))
+            if count > MOST_IN_A_SENTENCE:
+                problems.append(
+                    f"{count} numbers stand in {sentence.strip()[:70]!r}; put them into a table or a figure"
+                )
+    return problems
+
+
+def crowded_stretches(markdown: str) -> list[str]:
+    """No 300 words in a row hold more than twelve glued numbers; the rows of tables may."""
+    words = " ".join(prose(markdown, tables=False)).replace(GLUED, f" {GLUED} ").split()
+    places = [place for place, word in enumerate(words) if word == GLUED]
+    problems: list[str] = []
+    free = 0  # where the next stretch to be named may begin
+    for first, last in zip(places, places[MOST_IN_A_STRETCH:], strict=False):
+        if first >= free and last - first < STRETCH:
+            count = sum(first <= place < first + STRETCH for place in places)
+            said = " ".join(words[max(first - 8, 0) : first + 8]).replace(GLUED, "…")
+            problems.append(f"{count} glued numbers stand in the {STRETCH} words from {said!r} on")
+            free = first + STRETCH
+    return problems

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
+import mould_rules as mould
+import nbformat
 import notebook_rules as rules
 import pytest
+import yaml
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from prose_rules import directives, prose, result_like, sentences, typed_numbers_in
+from prose_rules import (
+    crowded_sentences,
+    crowded_stretches,
+    directives,
+    prose,
+    result_like,
+    sentences,
+    study_minutes,
+    typed_numbers_in,
+)
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = rules.notebooks(ROOT)
@@ -19,13 +32,30 @@ def label(path: Path) -> str:
     return path.stem
 
 
+@cache
+def stored(path: Path) -> NotebookNode:
+    return rules.read(path)
+
+
 # --- the book ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rule", rules.NOTEBOOK_RULES.values(), ids=rules.NOTEBOOK_RULES)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=label)
 def test_notebook_keeps_the_rule(path, rule):
-    assert rule(rules.read(path)) == []
+    assert rule(stored(path)) == []
+
+
+@pytest.mark.parametrize("rule", mould.MOULD_RULES.values(), ids=mould.MOULD_RULES)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=label)
+def test_chapter_after_the_mould_keeps_the_rule(path, rule):
+    assert not mould.follows(stored(path)) or rule(stored(path)) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=label)
+def test_chapter_after_the_mould_has_its_self_check(path):
+    assert mould.mould_problems(stored(path)) == []
+    assert not mould.follows(stored(path)) or mould.self_check_problems(stored(path), path) == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=label)
@@ -42,15 +72,19 @@ def test_contents():
     assert rules.contents_problems(ROOT) == []
 
 
+def test_what_a_chapter_needs_comes_before_it():
+    assert rules.need_problems(ROOT) == []
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=label)
 def test_notebook_redefines_nothing(path):
     public = rules.public_names(ROOT / "transferbook")
     assert "claim" in public
-    assert rules.redefinition_problems(rules.read(path), public) == []
+    assert rules.redefinition_problems(stored(path), public) == []
 
 
 def test_a_name_has_one_home():
-    homes = [name for path in NOTEBOOKS for name in rules.declared(rules.read(path)).get("home_of", [])]
+    homes = [name for path in NOTEBOOKS for name in rules.declared(stored(path)).get("home_of", [])]
     assert len(homes) == len(set(homes))
 
 
@@ -134,6 +168,7 @@ GOOD = {
     "typed_numbers": book(
         text("# Five seeds\nThe gain is {glue:text}`gain:.2f` with 32 labels."),
         code("ax.set_title('accuracy by labels')\nshow('gain', gain)", image(), **ALT),
+        code("rate = 0.77\nclaims.table('t', {f'{n} labels': {'n': 32, 'gain': g}}, caption='5 seeds.')"),
     ),
     "solution_problems": book(
         text("```{exercise}\n:label: e1\nWhy?\n```"),
@@ -224,6 +259,11 @@ BAD = [
     ("typed_numbers", book(code("ax.set_title('accuracy 0.77')")), "'0.77'"),
     ("typed_numbers", book(code("fig.suptitle(t='a gain of 3 points')")), "'3 points'"),
     ("typed_numbers", book(code("claims.show('gain', -0.77)")), "glues a typed number"),
+    ("typed_numbers", book(code("claims.table('t', {'probe': {'accuracy': 0.77}})")), "'0.77'"),
+    ("typed_numbers", book(code("claims.table('t', {'probe': {'accuracy': '77 %'}})")), "'77 %'"),
+    ("typed_numbers", book(code("claims.table('t', rows, caption='A gain of 3 points.')")), "'3 points'"),
+    ("typed_numbers", book(code("rows = {'a': {'x': 0.77}}\nclaims.table('t', rows)")), "'0.77'"),
+    ("typed_numbers", book(code("rows['a']['x'] = 0.77\nclaims.table('t', rows=rows)")), "'0.77'"),
     ("solution_problems", book(text("````{solution} e1\n```python\nprint(1)\n```\n````")), "never run"),
     (
         "solution_problems",
@@ -261,6 +301,177 @@ def test_rule_passes_the_innocent(name):
 def test_rule_catches(name, notebook, said):
     found = rules.NOTEBOOK_RULES[name](notebook)
     assert any(said in problem for problem in found), found
+
+
+# --- the mould ---------------------------------------------------------------------------------------------
+
+MANY = "word {glue:text}`a`. " * 12 + "word " * 275
+PREDICT = ":::{admonition} Predict, then run\n:class: predict\nWhich is larger?\n:::\n"
+STUDY = BOX.replace("You need", "\n\nStudy time\n: 40 to 60 minutes\n\nYou need")
+KNOWN = {"code_prompt_show": "How we know", "code_prompt_hide": "How we know"}
+
+
+def folded(source: str, **mystnb) -> NotebookNode:
+    return code(source, tags=("hide-cell",), **(mystnb or KNOWN))
+
+
+GOOD_MOULD = {
+    "mould_problems": book(code("claims.claim('gain', x, above=1)"), mould=2, open_claims=["gain"]),
+    "sentence_problems": book(
+        text(
+            "It is {glue:text}`a:.2f` of {glue:text}`b`. And {glue:text}`c`, with 3 of 40 labels in 5 seeds."
+        ),
+        text("| a | b | c |\n|---|---|---|\n| {glue:text}`a` | {glue:text}`b` | {glue:text}`c` |"),
+        text("A table:\n```{glue} rows\n```"),
+    ),
+    "stretch_problems": book(text(MANY), text("word {glue:text}`b`. " * 12)),
+    "visible_length_problems": book(
+        code("x = 1\n\n" * 18),
+        code("x = 1\n" * 25, tags=("hide-input",)),
+        folded("x = 1\n" * 25),
+        text("```{solution-start} e1\n:class: dropdown\n```"),
+        code("x = 1\n" * 25),
+        text("```{solution-end}\n```"),
+    ),
+    "study_time_problems": book(text(STUDY)),
+    "prediction_problems": book(text(PREDICT), text(f"````{{note}}\n{PREDICT}````")),
+    "folding_problems": book(
+        code("from transferbook.evidence.claims import claim\nplt.show()\ntable('x')\nshow('x', 1)"),
+        folded("claim('a', x, above=1)\nclaims.table('t', rows)\nglue('b', fig)"),
+        code("claims.show('seconds', time.process_time() - started)", tags=("remove-cell",)),
+        code("claims.claim('gain', x, above=1)"),
+        mould=2,
+        open_claims=["gain"],
+    ),
+}
+BAD_MOULD = [
+    ("mould_problems", book(mould=3), "transferbook.mould is 3"),
+    ("mould_problems", book(code("claims.show('a', x)"), mould=2, open_claims=["b"]), "open_claims names b"),
+    ("sentence_problems", book(text("{glue:text}`a` [{glue:text}`b`, {glue:text}`c`] here.")), "3 numbers"),
+    ("sentence_problems", book(text("{glue:text}`a`, 77 % and 0.5 {cite}`x`.")), "3 numbers"),
+    ("sentence_problems", book(text(":::{note}\n{glue:}`a`, {glue:}`b`, {glue:}`c`.\n:::")), "3 numbers"),
+    ("stretch_problems", book(text("word {glue:text}`a`. " * 12), text("word {glue:text}`b`.")), "13 glued"),
+    ("stretch_problems", book(text(MANY[: -5 * 20]), text("{glue:text}`b`")), "13 glued"),
+    ("visible_length_problems", book(code("x = 1\n" * 19)), "cell 1 shows 19 lines"),
+    (
+        "visible_length_problems",
+        book(text("```{solution-start} e1\n```"), code("x = 1\n" * 19), text("```{solution-end}\n```")),
+        "cell 2 shows 19 lines",
+    ),
+    (
+        "visible_length_problems",
+        book(
+            text("```{solution-start} e1\n:class: dropdown\n```"),
+            text("```{solution-end}\n```"),
+            code("x = 1\n" * 19),
+        ),
+        "cell 3 shows 19 lines",
+    ),
+    ("study_time_problems", book(text(BOX)), "does not say the study time"),
+    ("study_time_problems", book(text(STUDY.replace("40 to 60 minutes", "short"))), "does not say the study"),
+    ("prediction_problems", book(text(PREDICT)), "1 boxes of class predict"),
+    ("prediction_problems", book(*[text(PREDICT)] * 4), "4 boxes of class predict"),
+    ("prediction_problems", book(*[text(PREDICT.replace("?", "."))] * 2), "asks nothing"),
+    ("folding_problems", book(code("claims.claim('a', x, above=1)")), "cell 1 glues a in the open"),
+    ("folding_problems", book(code("claims.table('a', rows)")), "cell 1 glues a in the open"),
+    (
+        "folding_problems",
+        book(code("claims.show('a', x)", tags=("remove-cell",))),
+        "cell 1 glues a in the open",
+    ),
+    ("folding_problems", book(code("for n in s: claims.show(f'gain_{n}', x)")), "gain_{n}"),
+    (
+        "folding_problems",
+        book(code("from x.claims import show as s, show\nshow('a', x)")),
+        "glues a in the open",
+    ),
+    ("folding_problems", book(code("glue('a', fig)", tags=("hide-input",))), "glues a in the open"),
+    ("folding_problems", book(folded("claims.show('a', x)", code_prompt_show="More")), "'How we know'"),
+]
+
+
+def test_every_rule_of_the_mould_has_its_examples():
+    assert mould.MOULD_RULES.keys() == GOOD_MOULD.keys() == {rule for rule, _, _ in BAD_MOULD}
+
+
+@pytest.mark.parametrize("name", GOOD_MOULD)
+def test_rule_of_the_mould_passes_the_innocent(name):
+    assert mould.MOULD_RULES[name](GOOD_MOULD[name]) == []
+
+
+@pytest.mark.parametrize(("name", "notebook", "said"), BAD_MOULD)
+def test_rule_of_the_mould_catches(name, notebook, said):
+    found = mould.MOULD_RULES[name](notebook)
+    assert any(said in problem for problem in found), found
+
+
+def test_only_a_declared_chapter_follows_the_mould():
+    assert mould.follows(book(mould=2))
+    assert not mould.follows(book())
+
+
+def check_problems(
+    folder: Path, count: int = 5, *, place: int | None = None, shown: str = "", **first
+) -> list[str]:
+    """The problems of a self-check of some questions, the first with other texts."""
+    questions = []
+    for number in range(count):
+        answers = [{"text": f"Answer {n}.", "feedback": "So."} for n in range(3)]
+        answers[number % 3 if place is None else place]["right"] = True
+        questions.append({"question": "Why?", "answers": answers})
+    questions[0]["question"] = first.pop("question", "Why?")
+    questions[0]["answers"][0] |= first
+    (folder / "01_topic.check.yml").write_text(yaml.safe_dump(questions))
+    notebook = book(text(shown or "```{self-check} 01_topic.check.yml\n```"))
+    return mould.self_check_problems(notebook, folder / "01_topic.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, None),
+        (
+            {
+                "question": "Is 0.77 more than 12 %?",
+                "text": "About 0.65.",
+                "feedback": "0.77 - 12 % is 0.65.",
+            },
+            None,
+        ),
+        ({"feedback": "A gain of {glue:text}`gain:.2f`."}, None),
+        ({"count": 4}, "has 4 questions, not 5"),
+        ({"place": 0}, "all stand in the same place"),
+        ({"right": True, "count": 5, "place": 1}, "question 1 ('Why?') has 2 right answers"),
+        ({"feedback": "We saw 0.77."}, "'0.77' of the feedback 'We saw 0.77.' is not in the question"),
+        ({"shown": "words"}, "the page shows the self-checks []"),
+        ({"shown": "```{self-check} other.check.yml\n```"}, "needs {self-check} 01_topic.check.yml, once"),
+        ({"shown": "```{self-check} 01_topic.check.yml\n```\n" * 2}, "01_topic.check.yml, once"),
+    ],
+)
+def test_self_check_of_a_chapter(tmp_path, options, said):
+    found = check_problems(tmp_path, **options)
+    assert any(said in problem for problem in found) if said else found == [], found
+
+
+def test_a_missing_self_check_is_caught(tmp_path):
+    notebook = book(text("```{self-check} 01_topic.check.yml\n```"))
+    found = mould.self_check_problems(notebook, tmp_path / "01_topic.ipynb")
+    assert found == ["There is no file 01_topic.check.yml."]
+
+
+def test_a_stretch_is_named_once_and_the_next_one_too():
+    crowd = "word {glue:text}`a`. " * 20
+    found = crowded_stretches(crowd + "word " * 400 + crowd)
+    assert [problem.partition(" stand")[0] for problem in found] == ["20 glued numbers"] * 2
+    assert crowded_sentences("One {glue:text}`a`. Two {glue:text}`b`, {glue:text}`c`.") == []
+
+
+def test_the_minutes_of_the_study_time_may_be_typed():
+    stated = "Study time\n: 40 to 60 minutes, for a newcomer\n\nRun time\n: 40 seconds\n"
+    assert study_minutes(stated) == "40 to 60 minutes"
+    assert [problem.partition(" is typed")[0] for problem in typed_numbers_in(stated)] == ["'40 seconds'"]
+    assert len(typed_numbers_in(stated.replace("for", "0.77 for"))) == 2
+    assert study_minutes("Study time\n: an hour") is None
 
 
 # --- numbers in prose --------------------------------------------------------------------------------------
@@ -420,6 +631,42 @@ def test_contents_pass(tmp_path):
 def test_contents_are_caught(tmp_path, listed, present, said):
     problems = toc(tmp_path, *listed, present=present)
     assert any(said in problem for problem in problems), problems
+
+
+def needing(root: Path, box: str, *pages: str) -> list[str]:
+    """The problems of chapter p/b, whose box is given, between a and c."""
+    toc(
+        root,
+        "notebooks/p/a",
+        "notebooks/p/b",
+        "notebooks/p/c",
+        present=("notebooks/p/a.md", "notebooks/p/c.md"),
+    )
+    notebook = book(text(f"# T\n\n:::{{admonition}} At a glance\n:class: glance\n\n{box}\n:::"))
+    (root / "notebooks/p/b.ipynb").write_text(nbformat.writes(notebook))
+    return rules.need_problems(root)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        "You need\n: vectors; [a](a.ipynb), [the notation](../../book/index.md#symbols)",
+        "You need\n: nothing\n\nData and models\n: see [c](c.ipynb)",
+        "Before\n: [c](c.ipynb)\n\nYou need\n: [a](a.md)\n\nAfter\n: [c](c.ipynb)",
+        "You need\n: [a site](https://example.org/c.ipynb)",
+    ],
+)
+def test_what_comes_before_may_be_needed(tmp_path, box):
+    assert needing(tmp_path, box) == []
+
+
+@pytest.mark.parametrize(
+    "address", ["c.ipynb", "c.ipynb#part", "b.ipynb", "../../book/none.md", "../../../x.md"]
+)
+def test_what_comes_later_may_not_be_needed(tmp_path, address):
+    found = needing(tmp_path, f"Study time\n: 1\n\nYou need\n: words and\n  [it]({address})")
+    assert len(found) == 1
+    assert found[0].startswith("notebooks/p/b needs ")
 
 
 PUBLIC = {"coral_loss": "adaptation", "fit": "training"}
