@@ -547,7 +547,7 @@ def test_typed_number_is_caught(markdown, number):
         "Each review is now 384 numbers; five seeds, 32, 128, 512 and 2,048 labels, 64 tokens.",
         "A 1000-128-10 network with 3×3 and 8 × 8 filters, a 150-second limit, in 2019 and in the 1990s.",
         "The 95 % interval, a 95 % Student $t$ interval, 95 % Student-t intervals.",
-        "Python 3.11–3.13, CC BY-SA 4.0, Apache-2.0, GPT-3.5, version 1.0, 1.0.4, section 2.1, Figure 3.2.",
+        "Python 3.11–3.13, CC BY-SA 4.0, Apache-2.0, CC0-1.0, GPT-3.5, version 1.0, 1.0.4, section 2.1, Figure 3.2.",
         "See arXiv:1706.03762, <https://doi.org/10.1145/12.5> and [a page](https://example.org/0.77).",
         "The rate is `0.001` or `2e-5`; the bound is `above=0.05`.",
         "With $\\alpha = 0.1$ and $\\lambda_i \\le 0.77$, $x_{0.5}$, $n = 12.5$, $1/2$, $[0, 1]$ and $10$.",
