@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from transferbook import __main__ as command
+from transferbook.data.datasets import read_image
 from transferbook.data.splits import Part, Splits
 from transferbook.program import classify, model_file, own_parts, predictor, readers, report
 
@@ -131,7 +132,7 @@ def test_the_file_remembers_the_size_of_its_pictures(pictures, folder):
     again = classify.load(pictures[1])
     assert again.reader.limit == 32 and "centre 32" in again.reader.backbone.settings
     files = sorted((folder / "rows").glob("*.png"))
-    pixels = torch.stack([own_parts.pictures([file], 32)[0] for file in files])
+    pixels = torch.stack([torch.from_numpy(read_image(file, 32)) for file in files])
     assert torch.equal(again.predict(files).probabilities, again.predict(pixels).probabilities)
 
 

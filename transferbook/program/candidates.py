@@ -194,11 +194,11 @@ def fine_tunings(
     settings = {"batch_size": batch_size, "augment": augment, "seed": seed}
     rates = RATES[reader.kind]
     steps = -(-len(train) // batch_size)
-    step = _step_seconds(reader, head, train, weights, settings)
-    scoring = step / batch_size * FORWARD
-    left = None if deadline is None else deadline - time.perf_counter() - scoring * test_size
-    if left is not None:
-        left -= len(rates) * scoring * len(valid)
+    if deadline is not None and time.perf_counter() > deadline:
+        return
+    step = _step_seconds(reader, head, train, weights, settings, deadline)
+    scoring = step / batch_size * FORWARD * (test_size + len(rates) * len(valid))
+    left = None if deadline is None else deadline - time.perf_counter() - scoring
     runs, epochs = plan(left, step * steps, max_epochs, len(rates))
     for rate in rates[:runs]:
         started = time.perf_counter()
@@ -260,13 +260,18 @@ def _train(
 
 
 def _step_seconds(
-    reader: NetworkReader, head: nn.Linear, train: Part, weights: Tensor | None, settings: dict[str, Any]
-) -> float:
-    """Seconds of one step, from a few on a copy; the first, which warms up, does not count."""
+    reader: NetworkReader, head: nn.Linear, train: Part, weights: Tensor | None, settings: dict[str, Any],
+    deadline: float | None,
+) -> float:  # fmt: skip
+    """Seconds of one step, from a few on a copy; the first, which warms up, counts only if it is hopeless."""
     batch = settings["batch_size"]
     few = train.select(torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[: 3 * batch])
     model = _start(reader, head)
+    started = time.perf_counter()
     _train(model, reader, few.select(range(min(batch, len(few)))), weights, 1e-5, 1, None, settings, False)
+    first = time.perf_counter() - started
+    if deadline is not None and first * len(train) / batch > deadline - time.perf_counter():
+        return first  # it may have been twice as slow as the others, and two epochs are needed
     started = time.perf_counter()
     _train(model, reader, few, weights, 1e-5, 1, None, settings, False)
     return (time.perf_counter() - started) / -(-len(few) // batch)
