@@ -192,10 +192,10 @@ def seed_problems(notebook: NotebookNode) -> list[str]:
     lines = claim_lines(notebook)
     for call in claim_calls(notebook):
         for name in filter(call.covers, lines if call.kind == "comparison" else ()):
-            seeds = re.search(r"\bover (\d+) seeds\b", lines[name])
+            seeds = re.search(r"\bover (\d[\d,]*) seeds\b", lines[name])
             if seeds is None:
                 problems.append(f"cell {call.cell}: the comparison {name} does not say over how many seeds")
-            elif int(seeds[1]) < FEWEST_SEEDS:
+            elif int(seeds[1].replace(",", "")) < FEWEST_SEEDS:
                 problems.append(f"cell {call.cell}: the comparison {name} is over only {seeds[1]} seeds")
     return problems
 

@@ -164,6 +164,7 @@ GOOD = {
             "b", call="claims.claim('{name}', x, above=1, kind='fact')", line="{name} = 3   holds: above 1\n"
         ),
         claims("c", call="claim_equal('{name}', x, y)", line="{name} = 1e-9   holds: at most 1e-6\n"),
+        claims("d", line="{name} = 2 [1, 3] over 1,000 seeds   holds: above 0\n"),
     ),
     "typed_numbers": book(
         text("# Five seeds\nThe gain is {glue:text}`gain:.2f` with 32 labels."),
