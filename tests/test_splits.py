@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 
 import numpy as np
 import pytest
 import torch
+from bs4 import BeautifulSoup
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
 
-from transferbook.data.splits import Part, split, subset, subset_rows
+from transferbook.data.grouping import mended
+from transferbook.data.splits import Part, Splits, split, subset, subset_rows
 
 
 def numbered(*counts: int, groups: tuple[str, ...] | None = None) -> Part:
@@ -114,6 +118,159 @@ def test_split_depends_on_the_names_of_groups_only():
 def test_split_with_impossible_shares_is_refused():
     with pytest.raises(ValueError, match=r"valid \(0.5\) and test \(0.5\)"):
         split(numbered(10), valid=0.5, test=0.5)
+
+
+def by_strata(part: Part, valid: float, test: float) -> list[list[str]]:
+    """The rule for groups that share their classes with others, written out: inputs of each side."""
+    held = {group: frozenset() for group in part.groups}
+    for group, label in zip(part.groups, part.labels.tolist(), strict=True):
+        held[group] |= {label}
+    side = {}
+    for classes in set(held.values()):
+        members = [group for group in held if held[group] == classes]
+        members.sort(key=lambda group: hashlib.sha256(group.encode()).hexdigest())
+        bounds = round(valid * len(members)), round((valid + test) * len(members))
+        side |= {g: 1 if i < bounds[0] else 2 if i < bounds[1] else 0 for i, g in enumerate(members)}
+    pairs = list(zip(part.inputs, part.groups, strict=True))
+    return [[one for one, group in pairs if side[group] == number] for number in range(3)]
+
+
+def test_the_rule_of_strata_stands_wherever_it_puts_every_class_on_every_side():
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        groups = tuple(f"group {number}" for number in random.integers(0, 60, 500))
+        labels = torch.tensor([(int(group[6:]) + int(random.integers(0, 2))) % 3 for group in groups])
+        part = Part([str(i) for i in range(500)], labels, groups)
+        assert [side.inputs for side in split(part, valid=0.1, test=0.2)] == by_strata(part, 0.1, 0.2)
+
+
+def authors(seed: int) -> Part:
+    """1,200 posts of 40 authors, each of whom writes on two to four of ten topics."""
+    random = np.random.default_rng(seed)
+    topics = [random.choice(10, size=random.integers(2, 5), replace=False) for _ in range(40)]
+    labels = torch.tensor(np.concatenate([random.choice(chosen, size=30) for chosen in topics]))
+    names = tuple(f"author {i}" for i in range(40) for _ in range(30))
+    return Part([str(i) for i in range(1_200)], labels, names)
+
+
+def apart(labels: torch.Tensor, part: Part) -> torch.Tensor:
+    """How far a side is from a fifth of each of ten classes."""
+    return (labels.bincount(minlength=10) / part.labels.bincount() - 0.2).abs()
+
+
+def test_groups_of_many_mixtures_are_split_as_well_as_scikit_learn_does():
+    ours, reference = [], []
+    for seed in range(12):
+        part = authors(seed)
+        by_rule = (part.labels[[int(i) for i in side]] for side in by_strata(part, 0.2, 0.2))
+        assert min(len(labels.unique()) for labels in by_rule) < 10
+        train, valid, test = split(part, valid=0.2, test=0.2)
+        assert sorted(map(int, train.inputs + valid.inputs + test.inputs)) == list(range(1_200))
+        assert len({*train.groups}) + len({*valid.groups}) + len({*test.groups}) == 40
+        assert all(len(side.labels.unique()) == 10 for side in (train, valid, test))
+        ours += [apart(side.labels, part) for side in (valid, test)]
+        folds = StratifiedGroupKFold(5).split(part.inputs, part.labels, part.groups)
+        reference += [apart(part.labels[rows], part) for _, rows in folds]
+    ours, reference = torch.stack(ours), torch.stack(reference)
+    assert ours.square().mean() < reference.square().mean() and ours.max() < 0.2
+
+
+def test_a_split_of_mixtures_depends_on_names_only():
+    part = authors(0)
+    moved = part.select(np.random.default_rng(1).permutation(1_200))
+    for one, other in zip(split(part, valid=0.1, test=0.2), split(moved, valid=0.1, test=0.2), strict=True):
+        assert set(one.inputs) == set(other.inputs)
+
+
+def test_a_split_of_mixtures_without_a_validation_part_leaves_it_empty():
+    sizes = [len(side) for side in split(authors(2), valid=0, test=0.3)]
+    assert sizes[1] == 0 and 240 < sizes[2] < 480
+
+
+def test_a_rare_class_comes_to_every_side_and_moves_no_other():
+    common = numbered(100, 40)
+    rare = Part([*common.inputs, "x", "y", "z"], torch.cat([common.labels, torch.full((3,), 2)]))
+    pairs = zip(*(split(part, valid=0.1, test=0.2) for part in (common, rare)), strict=True)
+    for before, after in pairs:
+        assert after.inputs[:-1] == before.inputs and after.labels.tolist().count(2) == 1
+
+
+def test_a_class_of_two_groups_leaves_the_split_as_it_was():
+    part = Part([""] * 42, torch.tensor([0] * 40 + [1] * 2))
+    assert [side.labels.tolist().count(1) for side in split(part, valid=0.15, test=0.2)] == [1, 0, 1]
+    side = {"a": 1, "b": 0, "c": 0, "d": 2}
+    held = {"a": {0, 1}, "b": {0}, "c": {0}, "d": {0}}
+    examples = [(group, label) for group, labels in held.items() for label in labels]
+    assert mended(side, held, examples, (0.5, 0.25, 0.25)) == side
+
+
+def test_groups_with_names_that_are_no_unicode_are_split():
+    part = numbered(30, groups=tuple(f"caf\udce9 {i}" for i in range(30)))
+    assert [len(side) for side in split(part, valid=0.1, test=0.2)] == [21, 3, 6]
+
+
+class Drawers:
+    """Inputs that are not in memory."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, index):
+        return self.names[index]
+
+    def select(self, indices):
+        return Drawers([self.names[i] for i in indices])
+
+
+def test_inputs_that_are_not_in_memory_are_cut_like_others():
+    here = numbered(30, 12)
+    there = Part(Drawers(here.inputs), here.labels)
+    for one, other in zip(split(here, valid=0.2, test=0.2), split(there, valid=0.2, test=0.2), strict=True):
+        assert isinstance(other.inputs, Drawers) and other.inputs.names == one.inputs
+    assert subset(there, per_class=3, seed=1).inputs.names == subset(here, per_class=3, seed=1).inputs
+
+
+TEXTS = ["<b>bold</b> & " + "long " * 100, *["short"] * 29]
+
+
+def shown(inputs, count: int = 2) -> Splits:
+    train = Part(inputs, torch.arange(30) % count, tuple(f"group {i // 2}" for i in range(30)))
+    names = tuple(f"<{i}>" for i in range(count))
+    return Splits("mine", train, train.select([0, 1, 2]), train.select([4]), names, "somewhere <else>")
+
+
+def test_parts_and_splits_are_shown_in_short():
+    splits = shown(TEXTS)
+    text = "<b>bold</b> & " + "long " * 12 + "long…"
+    said = '30 inputs, the first "' + text + '"'
+    assert repr(splits.train) == f"Part({said}; labels 0: 15, 1: 15; 15 groups)"
+    assert repr(splits) == f'Splits("mine": 30 train, 3 valid, 1 test; 2 classes: <0>, <1>; train {said})'
+    assert repr(Part([], torch.zeros(0))) == "Part(inputs: none; labels )"
+    images = shown(torch.zeros(30, 3, 8, 8, dtype=torch.uint8), 15)
+    assert repr(images.train) == "Part(inputs (30, 3, 8, 8), uint8; 15 classes of 2 to 2; 15 groups)"
+    assert "咖" * 79 + "…" in repr(shown(["咖" * 1_000] * 30))
+
+
+def cells(html: str) -> list[list[str]]:
+    rows = BeautifulSoup(html, "html.parser").find_all("tr")
+    return [[cell.get_text() for cell in row.find_all(["th", "td"])] for row in rows]
+
+
+def test_splits_are_shown_in_a_notebook_as_a_table_with_all_names_escaped():
+    html = shown(TEXTS)._repr_html_()
+    assert "<b>" not in html and "&lt;b&gt;bold&lt;/b&gt; &amp; long" in html and len(html) < 2_000
+    assert "<0>" not in html and "&lt;0&gt;" in html and "somewhere &lt;else&gt;" in html
+    assert cells(html) == [
+        ["", "examples", "<0>", "<1>"], ["train", "30", "15", "15"], ["valid", "3", "2", "1"],
+        ["test", "1", "1", "0"],
+    ]  # fmt: skip
+    assert cells(shown(TEXTS, 15)._repr_html_())[:3] == [
+        ["", "examples", "fewest in a class", "most in a class"], ["train", "30", "2", "2"],
+        ["valid", "3", "0", "1"],
+    ]  # fmt: skip
 
 
 def test_noise_stays_noise_when_selection_sees_the_training_part_alone():

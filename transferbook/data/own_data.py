@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +9,8 @@ from transferbook.data.splits import Part, Splits, split, subset
 
 
 def printable(name: str | Path) -> str:
-    """A path or its name as text that can be printed: bytes that are no Unicode are escaped, as `\\xe9`."""
-    return os.fsencode(os.fspath(name)).decode("utf-8", "backslashreplace")
+    """A path or its name as text that can be printed: what is no Unicode is escaped, as `\\udce9`."""
+    return str(name).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def unreadable(file: Path, what: str, error: BaseException) -> ValueError:
@@ -42,8 +41,8 @@ def own_splits(
         scarcity: `limit`, `per_class` and `seed` of `subset`, for train.
 
     Raises:
-        ValueError: if a class is missing on a side; the message counts its examples, and its groups where
-            they are fewer.
+        ValueError: if a class is missing on a side; the message names the one of the fewest groups and
+            counts its examples, and its groups where they are fewer.
     """
     whole = parts["train"]
     valid, test = (
@@ -51,23 +50,27 @@ def own_splits(
     )
     cut = zip(("train", "valid", "test"), split(whole, valid=valid, test=test), strict=True)
     sides = dict(cut) | {side: part for side, part in parts.items() if side != "train"}
-    for side, part in sides.items():
-        for label in sorted(set(range(len(class_names))) - set(part.labels.tolist())):
-            raise ValueError(
-                f'{printable(path)}: the class "{class_names[label]}" has {_counted(whole, label, what)}, '
-                f"which leaves none for {side}; add some, remove the class, or change the shares valid and "
-                "test."
-            )
+    labels = set(range(len(class_names)))
+    missing = [(side, label) for side, part in sides.items() for label in labels - set(part.labels.tolist())]
+    if missing:
+        side, label = min(missing, key=lambda pair: (_units(whole, pair[1]), pair[1]))
+        raise ValueError(
+            f'{printable(path)}: the class "{class_names[label]}" has {_counted(whole, label, what)}, which '
+            f"leaves none for {side}; add some, remove the class, or change the shares valid and test."
+        )
     provenance = f"{printable(path.name)}, {sum(map(len, sides.values())):,} {what} of the reader's own"
     limit, per_class, seed = scarcity
     train = subset(sides["train"], limit=limit, per_class=per_class, seed=seed)
     return Splits(printable(name), train, sides["valid"], sides["test"], tuple(class_names), provenance)
 
 
-def _counted(part: Part, label: int, what: str) -> str:
-    """How many examples of a class a part has, and in how many groups where these are fewer."""
+def _units(part: Part, label: int) -> int:
+    """How many groups hold a class; how many examples are of it, where there are no groups."""
     rows = (part.labels == label).nonzero().flatten().tolist()
-    groups = len(rows) if part.groups is None else len({part.groups[row] for row in rows})
-    if groups == len(rows):
-        return f"{len(rows)} {what}"
-    return f"{len(rows)} {what} in {groups} {'group' if groups == 1 else 'groups'}"
+    return len(rows) if part.groups is None else len({part.groups[row] for row in rows})
+
+
+def _counted(part: Part, label: int, what: str) -> str:
+    """How many examples a class has, and in how many groups where these are fewer."""
+    count, units = int((part.labels == label).sum()), _units(part, label)
+    return f"{count} {what}" + f" in {units} group{'s' * (units != 1)}" * (units < count)

@@ -18,6 +18,7 @@ SIDES = {
     "train": "train", "training": "train", "val": "valid", "valid": "valid", "validation": "valid",
     "test": "test", "testing": "test",
 }  # fmt: skip
+FEW_ENDINGS = 5  # so many are named
 SYSTEM_FILES = {"__macosx", "desktop.ini", "thumbs.db"}
 
 
@@ -79,7 +80,7 @@ def list_images(path: str | Path) -> ImageListing:
 def find_images(path: str | Path) -> ImageListing:
     """As `list_images`, without a warning."""
     root = Path(path).expanduser()
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise ValueError(
             f"{printable(root)} is not a folder; image_folder needs one with a sub-folder per class."
         )
@@ -127,29 +128,32 @@ def say(listing: ImageListing, stacklevel: int) -> None:
     unread = [(file, reason) for file, reason in listing.left_out if reason != "hidden"]
     if unread:
         endings = Counter(file.suffix.lower() or "no ending" for file, reason in unread if reason == "ending")
-        reasons = [f"{count} {printable(ending)}" for ending, count in endings.most_common(5)]
-        if len(endings) > 5:
-            reasons.append(f"{sum(endings.values()) - sum(n for _, n in endings.most_common(5))} others")
-        counts = Counter(reason for _, reason in unread)
-        if counts["outside"]:
-            reasons.append(f"{counts['outside']} in no class folder")
-        if counts["link"]:
-            reasons.append(f"{counts['link']} links to folders")
+        counts = endings.most_common(FEW_ENDINGS)
+        reasons = [f"{count} {printable(ending)}" for ending, count in counts]
+        others = endings.total() - sum(count for _, count in counts)
+        outside, links = (sum(reason == why for _, reason in unread) for why in ("outside", "link"))
+        reasons += [f"{others} of other endings"] * (others > 0)
+        reasons += [f"{outside} in no class folder"] * (outside > 0)
+        reasons += [f"{_many(links, 'link')} to a folder"] * (links > 0)
         warnings.warn(
-            f"{printable(listing.root)}: {len(unread)} left out ({', '.join(reasons)}), "
+            f"{printable(listing.root)}: {_many(len(unread), 'file')} left out ({', '.join(reasons)}), "
             f"for example {printable(unread[0][0])}.",
             stacklevel=stacklevel,
         )
     seen: dict[str, set[str]] = {}
-    for group, side in zip(listing.groups, listing.sides or (), strict=False):
+    for group, side in zip(listing.groups, listing.sides or ("train",) * len(listing), strict=True):
         seen.setdefault(group, set()).add(side)
-    shared = [group for group, of_sides in seen.items() if len(of_sides) > 1]
+    shared = [group for group, sides in seen.items() if len(sides) > 1]
     if shared:
         warnings.warn(
-            f"{printable(listing.root)}: {len(shared)} images lie on two sides with equal bytes, "
+            f"{printable(listing.root)}: {_many(len(shared), 'image')} on two sides with equal bytes, "
             f"for example {shared[0]}; remove the copies, or scores will be too good.",
             stacklevel=stacklevel,
         )
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def _hidden(name: str) -> bool:
@@ -211,13 +215,15 @@ def _sides(root: Path, folders: Sequence[Path]) -> dict[str, Path]:
             found[side] = folder
     if "train" not in found or (len(found) == 1 and len(folders) > 1):
         return {}
+    ordered = {side: found[side] for side in ("train", "valid", "test") if side in found}
     others = [folder for folder in folders if folder not in found.values()]
     if others:
+        names = ", ".join(folder.name for folder in ordered.values())
         raise ValueError(
-            f"{printable(root)} has sides ({', '.join(folder.name for folder in found.values())}) and beside "
-            f"them {printable(others[0].name)}; move that elsewhere."
+            f"{printable(root)} has sides ({names}) and beside them {printable(others[0].name)}; "
+            "move that elsewhere."
         )
-    return {side: found[side] for side in ("train", "valid", "test") if side in found}
+    return ordered
 
 
 def _check_agreement(classes: dict[str, list[Path]], sides: dict[str, Path]) -> None:

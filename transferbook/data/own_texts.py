@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import csv
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 
 import torch
 
-from transferbook.data.own_data import own_splits
+from transferbook.data.own_data import own_splits, printable
+from transferbook.data.own_tables import PACKED, columns_of
 from transferbook.data.splits import Part, Splits
+
+NUMBER = re.compile(r"[+-]?(0|[1-9]\d{0,14})(\.\d{1,30})?(e[+-]?\d{1,2})?", re.ASCII | re.IGNORECASE)
 
 
 def text_table(
@@ -17,13 +24,18 @@ def text_table(
     label: str = "label",
     group: str | None = None,
     *,
+    sep: str | None = None,
     valid: float = 0.15,
     test: float = 0.2,
     limit: int | None = None,
     per_class: int | None = None,
     seed: int = 0,
 ) -> Splits:
-    """Texts of a CSV file in UTF-8 with a header line; the classes are the values of a column, sorted.
+    """Texts of a table with a header line, as CSV or TSV; the classes are the values of a column, sorted.
+
+    The file is in UTF-8, or in another Unicode encoding that its first bytes (the byte order mark) tell, and
+    may be packed (`.gz`, `.bz2`, `.xz`). Spaces around labels and groups do not count, and labels that are
+    the same number (1 and 1.0) are one class; labels that differ by case only are kept apart, with a warning.
 
     Args:
         path: the file.
@@ -31,35 +43,33 @@ def text_table(
         label: name of the column of classes.
         group: name of a column whose values must not be on two sides (an author, a film). Without it, equal
             texts are a group, so that none is on two sides.
+        sep: what separates the columns. Without it, the one of comma, semicolon, tab and `|` that finds the
+            named columns in the header.
         valid: share of the groups that goes to the validation part.
         test: share of the groups that goes to the test part.
         limit: see `subset`, as for `per_class` and `seed`; they act on train only.
 
     Raises:
-        ValueError: if the file is not such a table, a column is missing, a row has an empty text, label or
-            group, or a class is too small for three parts; the message names the file and the place.
+        ValueError: if the file is not such a table, a column is missing or there twice, a row has an empty
+            text, label or group, or a class is too small for three parts; the message names the file and the
+            place.
     """
-    file = Path(path)
-    wanted = [text, label] if group is None else [text, label, group]
-    try:
-        rows = _read_columns(file, wanted)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{file} is not encoded in UTF-8 (byte {error.object[error.start]:#04x}); save it as UTF-8."
-        ) from error
-    class_names = sorted({row[1] for row in rows})
+    file = Path(path).expanduser()
+    texts, values, *rest = columns_of(file, [text, label] if group is None else [text, label, group], sep)
+    name_of = _class_of(printable(file), set(values))
+    class_names = sorted(set(name_of.values()))
     if len(class_names) < 2:
         raise ValueError(
-            f'{file}: the column "{label}" holds {len(class_names)} classes in {len(rows)} rows; '
+            f'{printable(file)}: the column "{label}" holds {len(class_names)} classes in {len(texts)} rows; '
             "a classifier needs at least two."
         )
-    labels = torch.tensor([class_names.index(row[1]) for row in rows])
-    groups = tuple(row[0] if group is None else row[2] for row in rows)
-    whole = Part([row[0] for row in rows], labels, groups)
+    index = {name: i for i, name in enumerate(class_names)}
+    labels = torch.tensor([index[name_of[value]] for value in values])
+    groups = tuple(value.strip() for value in (rest[0] if rest else texts))
     return own_splits(
         file,
-        file.stem,
-        {"train": whole},
+        file.with_suffix("").stem if file.suffix.lower() in PACKED else file.stem,
+        {"train": Part(texts, labels, groups)},
         class_names,
         "texts",
         shares=(valid, test),
@@ -67,29 +77,43 @@ def text_table(
     )
 
 
-def _read_columns(file: Path, wanted: list[str]) -> list[list[str]]:
-    """The wanted columns of a CSV file, row by row, none of them empty."""
-    rows = []
-    with open(file, encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, strict=True)
-        try:
-            columns = list(reader.fieldnames or [])
-            for column in wanted:
-                if column not in columns:
-                    there = ", ".join(columns) or "none"
-                    raise ValueError(f'{file} has no column "{column}"; its columns are: {there}.')
-            for row in reader:
-                if None in row:
-                    raise ValueError(
-                        f"{file}, line {reader.line_num} has more fields than the header; "
-                        "put texts that hold a comma in double quotes."
-                    )
-                for column in wanted:
-                    if not (row[column] or "").strip():
-                        raise ValueError(
-                            f'{file}, line {reader.line_num}: "{column}" is empty; fill it or remove the row.'
-                        )
-                rows.append([row[column] for column in wanted])
-        except csv.Error as error:
-            raise ValueError(f"{file}, line {reader.reader.line_num} is not valid CSV ({error}).") from error
-    return rows
+def _class_of(file: str, values: Iterable[str]) -> dict[str, str]:
+    """For each value of the column of labels the name of its class; warns of what may be a slip."""
+    plain = {value: unicodedata.normalize("NFC", value.strip()) for value in values}
+    same: dict[str | Decimal, list[str]] = {}
+    for value in sorted(set(plain.values())):
+        same.setdefault(Decimal(value) if NUMBER.fullmatch(value) else value, []).append(value)
+    name = {value: _shortest(key, spellings) for key, spellings in same.items() for value in spellings}
+    by_case: dict[str, list[str]] = {}
+    for class_name in sorted(set(name.values())):
+        by_case.setdefault(class_name.casefold(), []).append(class_name)
+    alike = [_listed(names) for names in by_case.values() if len(names) > 1]
+    if alike:
+        warnings.warn(
+            f"{file}: the classes {'; '.join(alike)} differ by case only and are kept apart; "
+            "if they are one class, write them alike.",
+            stacklevel=3,
+        )
+    fractions = [_listed(names) for key, names in same.items() if len(names) > 1 and _fraction(key)]
+    if fractions:
+        warnings.warn(
+            f"{file}: the labels {'; '.join(fractions)} are the same number and became one class; "
+            "if they are not numbers, give them names.",
+            stacklevel=3,
+        )
+    return {value: name[stripped] for value, stripped in plain.items()}
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(f'"{name}"' for name in names)
+
+
+def _fraction(key: str | Decimal) -> bool:
+    return isinstance(key, Decimal) and key != key.to_integral_value()
+
+
+def _shortest(key: str | Decimal, spellings: list[str]) -> str:
+    """The name of a class: its shortest spelling, a whole number without its zeros."""
+    if isinstance(key, Decimal) and not _fraction(key) and any("." in one for one in spellings):
+        return str(int(key))
+    return min(spellings, key=len)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -10,6 +11,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from torch import Tensor
+
+from transferbook.data.grouping import mended
+
+SHOWN = 80  # characters of a text or a list of names that are shown
+FEW_CLASSES = 10  # up to so many are counted one by one where they are shown
 
 
 @runtime_checkable
@@ -52,6 +58,12 @@ class Part:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        said = [_said(self.inputs), _counts(self.labels)]
+        if self.groups is not None:
+            said.append(f"{len(set(self.groups)):,} groups")
+        return f"Part({'; '.join(said)})"
+
     def select(self, indices: Sequence[int] | np.ndarray | Tensor) -> Part:
         """The examples at `indices`, in that order."""
         index = torch.as_tensor(indices, dtype=torch.int64)
@@ -76,6 +88,59 @@ class Splits:
     test: Part
     class_names: tuple[str, ...]
     provenance: str
+
+    def __repr__(self) -> str:
+        sides = ", ".join(f"{len(part):,} {side}" for side, part in self._parts())
+        names = _short(", ".join(self.class_names))
+        return (
+            f'Splits("{self.name}": {sides}; {len(self.class_names)} classes: {names}; '
+            f"train {_said(self.train.inputs)})"
+        )
+
+    def _repr_html_(self) -> str:
+        import pandas as pd
+
+        rows = {}
+        for side, part in self._parts():
+            counts = torch.bincount(part.labels, minlength=len(self.class_names)).tolist()
+            rows[side] = {"examples": len(part)}
+            if len(counts) <= FEW_CLASSES:
+                rows[side] |= dict(zip(self.class_names, counts, strict=False))
+            else:
+                rows[side] |= {"fewest in a class": min(counts), "most in a class": max(counts)}
+        table = pd.DataFrame.from_dict(rows, orient="index").to_html()
+        example = f"train {_said(self.train.inputs)}"
+        said = "; ".join([self.name, f"{len(self.class_names)} classes", self.provenance, example])
+        return f"<p>{html.escape(said)}</p>\n{table}"
+
+    def _parts(self) -> list[tuple[str, Part]]:
+        return [("train", self.train), ("valid", self.valid), ("test", self.test)]
+
+
+def _said(inputs: list[str] | Tensor | Selectable) -> str:
+    """What kind of inputs these are, with one text as an example, in a few words."""
+    if isinstance(inputs, Tensor):
+        return f"inputs {tuple(inputs.shape)}, {str(inputs.dtype).removeprefix('torch.')}"
+    if isinstance(inputs, Selectable):
+        return f"inputs {inputs!r}"
+    if not len(inputs):
+        return "inputs: none"
+    return f'{len(inputs):,} inputs, the first "{_short(str(inputs[0]))}"'
+
+
+def _short(text: str) -> str:
+    """A text on one line, cut to `SHOWN` characters."""
+    line = " ".join(text[: 10 * SHOWN].split())
+    return line if len(line) <= SHOWN else line[: SHOWN - 1].rstrip() + "…"
+
+
+def _counts(labels: Tensor) -> str:
+    """How many examples each class has, or the fewest and the most where there are many classes."""
+    classes, counts = torch.unique(labels, return_counts=True)
+    if len(classes) > FEW_CLASSES:
+        return f"{len(classes)} classes of {counts.min()} to {counts.max()}"
+    pairs = zip(classes.tolist(), counts.tolist(), strict=True)
+    return f"labels {', '.join(f'{label}: {count:,}' for label, count in pairs)}"
 
 
 def subset(part: Part, *, limit: int | None = None, per_class: int | None = None, seed: int = 0) -> Part:
@@ -143,7 +208,9 @@ def split(part: Part, *, valid: float, test: float) -> tuple[Part, Part, Part]:
 
     Groups (single examples where there are none) are ordered by a hash of their names, the same on every
     machine. Of those that hold the same set of classes, a share of `valid` and of `test` goes to these sides,
-    rounded, and the rest to train. Each side keeps the order that the examples had.
+    rounded, and the rest to train. Where that leaves a side without one of the classes, as with authors of
+    whom hardly two write on the same topics, `grouping.mended` seeks a split that does not. Each side keeps
+    the order that the examples had.
 
     Raises:
         ValueError: if a share is negative or nothing is left for train.
@@ -151,8 +218,9 @@ def split(part: Part, *, valid: float, test: float) -> tuple[Part, Part, Part]:
     if valid < 0 or test < 0 or valid + test >= 1:
         raise ValueError(f"valid ({valid}) and test ({test}) must not be negative and add up to less than 1.")
     units = part.groups or tuple(str(i) for i in range(len(part)))
+    labels = part.labels.tolist()
     classes: dict[str, set[int]] = {}
-    for unit, label in zip(units, part.labels.tolist(), strict=True):
+    for unit, label in zip(units, labels, strict=True):
         classes.setdefault(unit, set()).add(label)
     strata: dict[tuple[int, ...], list[str]] = {}
     for unit in sorted(classes, key=_hash):
@@ -161,6 +229,7 @@ def split(part: Part, *, valid: float, test: float) -> tuple[Part, Part, Part]:
     for members in strata.values():
         first, second = round(valid * len(members)), round((valid + test) * len(members))
         side |= {unit: 1 if i < first else 2 if i < second else 0 for i, unit in enumerate(members)}
+    side = mended(side, classes, zip(units, labels, strict=True), (1 - valid - test, valid, test))
     sides = np.array([side[unit] for unit in units])
     train, valid_part, test_part = (part.select(np.flatnonzero(sides == i)) for i in range(3))
     return train, valid_part, test_part
