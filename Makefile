@@ -12,9 +12,12 @@ PAGES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-define READY
+define PRESENT
 @$(PYTHON) -c "" 2>/dev/null || { echo "There is no $(PYTHON) here, and the book needs Python 3.11, 3.12 or 3.13;" \
   "name it: make $(MAKECMDGOALS) PYTHON=python3.12." >&2; exit 1; }
+endef
+define READY
+$(PRESENT)
 @$(PYTHON) .ci/ready.py python "$(MAKECMDGOALS)"
 endef
 
@@ -52,6 +55,7 @@ _build/.stamp: .venv/.site $(PAGES)
 	@touch $@
 
 serve: ## show the site on 127.0.0.1 (PORT=8000), building it if there is none
+	$(if $(wildcard $(BIN)/python),,$(PRESENT))
 	@$(or $(wildcard $(BIN)/python),$(PYTHON)) .ci/ready.py port "$(PORT)"
 	@test -f _build/html/index.html || $(MAKE) book
 	@echo "The site is at http://127.0.0.1:$(PORT)  (stop with Ctrl-C)"
