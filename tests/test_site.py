@@ -5,7 +5,9 @@ Each rule is tried on a planted violation as well.
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -21,9 +23,43 @@ STRICT = ["-W", "-n", "--keep-going", "--all"]
 FIRST_LOAD_LIMIT = 350_000
 
 
+REFUSE = """import sys
+class Refusal:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in {modules}:
+            raise ModuleNotFoundError('The lock of the site has no ' + name, name=name)
+sys.meta_path.insert(0, Refusal())
+"""
+
+
+def beyond_the_site() -> list[str]:
+    """Modules that are installed here, but not by the lock of the site alone; the helper package too."""
+    locked = (ROOT / "requirements-site.txt").read_text(encoding="utf-8")
+    site = set(re.findall(r"^([\w-]+)(?:\[\w,-]+\])?==", locked, re.MULTILINE)) | {"pip"}
+    owners = importlib.metadata.packages_distributions().items()
+    return sorted(
+        module
+        for module, packages in owners
+        if site.isdisjoint(re.sub(r"[-_.]+", "-", package).lower() for package in packages)
+    )
+
+
+def run_with_the_site_s_lock(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run in a folder as if no more were installed than what the lock of the site names."""
+    (folder / "refusal").mkdir(exist_ok=True)
+    (folder / "refusal/sitecustomize.py").write_text(REFUSE.format(modules=beyond_the_site()))
+    environment = os.environ | {"PYTHONPATH": str(folder / "refusal")}
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
+
+
 def build(source: Path, output: Path) -> subprocess.CompletedProcess[str]:
-    command = [*BUILD, str(source), *STRICT, "--path-output", str(output)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=output, check=False)
+    return run_with_the_site_s_lock([*BUILD, str(source), *STRICT, "--path-output", str(output)], output)
+
+
+@pytest.mark.parametrize("module", ["torch", "numpy", "matplotlib.pyplot", "pytest", "transferbook.runtime"])
+def test_the_build_sees_no_more_than_the_packages_of_the_site(tmp_path: Path, module: str) -> None:
+    result = run_with_the_site_s_lock([sys.executable, "-c", f"import myst_nb, {module}"], tmp_path)
+    assert f"The lock of the site has no {module.partition('.')[0]}" in result.stderr
 
 
 @pytest.fixture(scope="module")
