@@ -390,6 +390,7 @@ def test_draw_leaves_out_configs_of_few_seeds(tiny):
 
 
 def test_agree_allows_four_standard_deviations_over_the_seeds(tiny):
+    edit(tiny, "twice(random.random())", "1.0 * twice(seed)")  # seed 2 is the middle one
     compute()
     config, _ = studies.open_study("tiny").grid()[0]
     rows = studies.load("tiny").query("method == 'probe' and labels == 32")
@@ -401,6 +402,34 @@ def test_agree_allows_four_standard_deviations_over_the_seeds(tiny):
         assert re.match(r"accuracy is \S+ and recorded as \S+; 4 standard deviations over 5 seeds", problem)
     assert len(reruns.agree("tiny", config, 2, {"accuracy": math.nan})) == 1
     assert len(reruns.agree("tiny", config, 2, {"loss": 0.5})) == 1
+
+
+def test_agree_does_not_let_a_row_widen_its_own_bound(tiny):
+    edit(tiny, "twice(random.random())", "1.0 * twice(seed if seed < 4 else 50)")
+    compute()
+    config, _ = studies.open_study("tiny").grid()[0]
+    stored = studies.load("tiny").query("method == 'probe' and labels == 32 and seed == 4")["accuracy"].item()
+    # Of 0, 2, 4, 6 the variance is 20 / 3; of the method's other config, with the 100, it is 1887.2.
+    least = math.sqrt((20 / 3 + 1887.2) / 2) / 2
+    assert reruns.agree("tiny", config, 4, {"accuracy": stored - 3.9 * least}) == []
+    assert len(reruns.agree("tiny", config, 4, {"accuracy": stored - 4.1 * least})) == 1
+    edit(tiny, "seed if seed < 4 else 50", "seed if seed < 4 or config.labels > 32 else 50")
+    compute()
+    alone = math.sqrt(20 / 3)  # now the method's other config has 10, and half its root is less
+    assert reruns.agree("tiny", config, 4, {"accuracy": stored - 3.9 * alone}) == []
+    assert len(reruns.agree("tiny", config, 4, {"accuracy": stored - 4.1 * alone})) == 1
+
+
+def test_agree_holds_a_row_of_few_seeds_to_the_method(tiny):
+    edit(tiny, "for seed in range(5)]", "for seed in range(5 if n == 128 else 2)]")
+    edit(tiny, "twice(random.random())", "1.0 * twice(seed)")
+    compute()
+    config, _ = studies.open_study("tiny").grid()[0]
+    for seed in (0, 1):
+        stored = 32.0 + 2 * seed
+        for offset in (0, 3.9 * math.sqrt(10)):
+            assert reruns.agree("tiny", config, seed, {"accuracy": stored + offset}) == []
+        assert len(reruns.agree("tiny", config, seed, {"accuracy": stored + 4.1 * math.sqrt(10)})) == 1
 
 
 def test_agree_holds_no_rerun_to_a_time(tiny):
@@ -417,9 +446,10 @@ def test_agree_needs_the_row_and_a_second_seed(tiny):
     edit(tiny, "for seed in range(5)]", "for seed in range(1)]")
     compute()
     config, _ = studies.open_study("tiny").grid()[0]
-    for seed in (0, 7):
-        with pytest.raises(StudyError, match=f"Study tiny has no row of seed {seed}, or no second seed"):
-            reruns.agree("tiny", config, seed, {"accuracy": 0.5})
+    with pytest.raises(StudyError, match="Study tiny has no row of seed 7 of Config"):
+        reruns.agree("tiny", config, 7, {"accuracy": 0.5})
+    with pytest.raises(StudyError, match="Study tiny has no config with a second seed"):
+        reruns.agree("tiny", config, 0, {"accuracy": 0.5})
 
 
 def test_agree_where_all_seeds_are_equal_allows_rounding_only(tiny):

@@ -11,6 +11,7 @@ from transferbook.evidence import reruns, studies
 
 NAMES = studies.names()
 SECONDS = 240.0  # of recorded run time, for all studies together: under five minutes on a slower machine
+CHANGED_SECONDS = 240.0  # likewise, for rows that differ from those of the last commits
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,12 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "no commit"
     return found.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def changed() -> dict[str, list | None]:
+    """The changed rows of each study; None where history does not say."""
+    return {name: reruns.changed(name) for name in NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -38,9 +45,19 @@ def test_choices_follow_the_rule_of_the_study(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_rows_drawn_by_the_commit_come_out_again(name, commit):
+def test_rows_that_changed_come_out_again(name, changed):
+    share = CHANGED_SECONDS / max(sum(bool(rows) for rows in changed.values()), 1)
+    problems, held = reruns.hold_changed(name, changed[name] or [], share)
+    assert not problems, "\n".join(problems)
+    assert held or not changed[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_drawn_by_the_commit_come_out_again(name, commit, changed):
     share = SECONDS / len(NAMES)
     drawn = reruns.draw(name, commit, share)
+    if changed[name] is None:  # as much again, since what changed could not be looked at
+        drawn += reruns.draw(name, f"{commit} again", share)
     assert drawn, f"no config of five seeds has a row of at most {share:.0f} s; add a cheaper one to the grid"
     problems = []
     for config, seed, _ in drawn:

@@ -1,0 +1,153 @@
+"""Which recorded rows have changed since the last commits; a row typed into the results is caught."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from transferbook.evidence import records, reruns, runner, studies
+
+STUDY = '''"""A tiny study that can be repeated to the last digit."""
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Config:
+    method: str
+
+
+def grid():
+    return [(Config(method), seed) for method in ("probe", "tune") for seed in range(5)]
+
+
+def smallest():
+    return [(Config("probe"), 0)]
+
+
+def run(config, seed):
+    return {"accuracy": 0.7 + 0.005 * (seed * seed % 5) + 0.1 * (config.method == "tune"), "fit_seconds": 1.0}
+'''
+
+
+def git(folder: Path, *command: str) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    who = ["-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *who, *command], cwd=folder, env=kept, check=True, capture_output=True)
+
+
+def commit(folder: Path) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--allow-empty", "-m", "Change something")
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch) -> Path:
+    """A repository whose last commit but one holds a complete study."""
+    folder = tmp_path / "book"
+    (folder / "studies").mkdir(parents=True)
+    (folder / "studies/tiny.py").write_text(STUDY)
+    use(folder, monkeypatch)
+    git(folder, "init", "-q")
+    commit(folder)
+    runner.run("tiny", jobs=1, progress=False)
+    commit(folder)
+    commit(folder)
+    return folder
+
+
+def use(folder: Path, monkeypatch) -> None:
+    monkeypatch.setenv("TRANSFERBOOK_STUDIES", str(folder / "studies"))
+    monkeypatch.delenv("TRANSFERBOOK_RESULTS", raising=False)
+
+
+def set_metric(method: str, seed: int, **metrics: float) -> None:
+    """Type numbers into one row of the results."""
+    path = studies.results_path("tiny")
+    for row in records.read(path):
+        if row["config"]["method"] == method and row["seed"] == seed:
+            records.record(path, row | {"metrics": row["metrics"] | metrics})
+
+
+def found() -> list[tuple[str, int]]:
+    return sorted((config.method, seed) for config, seed, _ in reruns.changed("tiny"))
+
+
+def test_nothing_has_changed(repository):
+    assert found() == []
+
+
+@pytest.mark.parametrize("committed", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_one_row_raised_by_hand_is_caught(repository, seed, committed):
+    stored = studies.load("tiny").query("method == 'tune'")["accuracy"].iloc[seed]
+    set_metric("tune", seed, accuracy=stored + 0.08)
+    if committed:
+        commit(repository)
+    assert found() == [("tune", seed)]
+    problems, held = reruns.hold_changed("tiny", reruns.changed("tiny"), 240)
+    assert held == 1
+    assert len(problems) == 1
+    assert problems[0].startswith(f"accuracy is {stored:.6g} and recorded as {stored + 0.08:.6g}; 4 standard")
+
+
+def test_rows_that_were_run_anew_and_come_out_again_are_no_problem(repository):
+    set_metric("probe", 1, accuracy=0.9)
+    commit(repository)
+    set_metric("probe", 1, accuracy=0.705)
+    assert found() == [("probe", 1)]  # not what the last commit says
+    assert reruns.hold_changed("tiny", reruns.changed("tiny"), 240) == ([], 1)
+
+
+def test_a_time_is_no_change(repository):
+    set_metric("probe", 1, fit_seconds=9.0)
+    assert found() == []
+
+
+def test_two_commits_later_a_row_is_as_the_history_says(repository):
+    set_metric("probe", 1, accuracy=0.9)
+    commit(repository)
+    commit(repository)
+    assert found() == []
+
+
+def test_a_new_study_has_changed_as_a_whole(repository):
+    (repository / "studies/results/tiny.json").rename(repository / "kept.json")
+    commit(repository)
+    commit(repository)
+    (repository / "kept.json").rename(repository / "studies/results/tiny.json")
+    assert len(found()) == 10
+
+
+def test_the_cheapest_are_held_first_and_one_in_any_case(repository):
+    path = studies.results_path("tiny")
+    for row in records.read(path):
+        changed = {"accuracy": row["metrics"]["accuracy"] + 1e-9}
+        seconds = 100.0 + row["seed"] + 10 * (row["config"]["method"] == "probe")
+        records.record(path, row | {"metrics": row["metrics"] | changed, "seconds": seconds})
+    order = [(config.method, seed) for config, seed, _ in reruns.changed("tiny")]
+    assert order == [(method, seed) for method in ("tune", "probe") for seed in range(5)]
+    for seconds, count in [(1, 1), (100, 1), (200, 1), (201, 2), (2_000, 10)]:
+        assert reruns.hold_changed("tiny", reruns.changed("tiny"), seconds) == ([], count)
+    assert reruns.hold_changed("tiny", [], 240) == ([], 0)
+
+
+@pytest.mark.parametrize(("depth", "known"), [(1, False), (2, True)])
+def test_a_shallow_clone_knows_what_it_knows(repository, tmp_path, monkeypatch, depth, known):
+    git(tmp_path, "clone", "-q", f"--depth={depth}", repository.as_uri(), "shallow")
+    use(tmp_path / "shallow", monkeypatch)
+    assert reruns.changed("tiny") == ([] if known else None)
+
+
+def test_without_a_repository_nobody_knows(repository, tmp_path, monkeypatch):
+    bare = tmp_path / "bare"
+    (repository / "studies").rename(bare)
+    monkeypatch.setenv("TRANSFERBOOK_STUDIES", str(bare))
+    assert reruns.changed("tiny") is None
+
+
+def test_a_repository_around_the_tests_is_not_asked(repository, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    assert found() == []
