@@ -274,6 +274,13 @@ def test_a_linked_folder_is_said_to_be_left_out(pictures, tmp_path_factory):
         assert len(datasets.list_images(pictures)) == 60
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_to_nowhere_is_named(pictures):
+    (pictures / "red" / "gone.png").symlink_to(pictures / "nowhere.png")
+    with pytest.raises(ValueError, match=r"red/gone\.png cannot be read as an image; mend or remove it"):
+        datasets.list_images(pictures)
+
+
 def test_equal_files_are_one_group_and_on_one_side(pictures):
     for i in range(40):
         for copy in range(3):
@@ -455,6 +462,8 @@ def test_a_path_from_home_and_a_wrong_size(pictures, monkeypatch):
     monkeypatch.setenv("USERPROFILE", str(pictures))
     assert datasets.read_image("~/red/00.jpg", 8).shape == (3, 8, 8)
     assert len(datasets.list_images("~")) == 60
+    with pytest.raises(ValueError, match="is not a folder"):
+        datasets.list_images("~nobody of this name/x")
     for size in (0, -3, 8.5):
         with pytest.raises(ValueError, match=rf"size is {size}; it must be a whole number of pixels"):
             datasets.image_folder(pictures, size)

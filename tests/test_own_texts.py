@@ -197,6 +197,14 @@ def test_the_separator_is_found_by_the_header(table, sep):
     assert classes_of(table(*lines)) == {f"one, two; three\t| {i}": "ab"[i % 2] for i in range(40)}
 
 
+def test_blank_lines_do_not_count(table):
+    lines = ["", "", "text\tlabel", "", *[f"one, two {i}\t{'ab'[i % 2]}" for i in range(40)], "", ""]
+    assert len(classes_of(table(*lines))) == 40
+    lines[-4] = "one\t"
+    with pytest.raises(ValueError, match=r'line 43: "label" is empty'):
+        datasets.text_table(table(*lines))
+
+
 def test_a_separator_can_be_given(table):
     lines = ["text:label", *[f"one, two {i}:{'ab'[i % 2]}" for i in range(40)]]
     assert classes_of(table(*lines), sep=":") == {f"one, two {i}": "ab"[i % 2] for i in range(40)}
@@ -313,6 +321,8 @@ def test_a_missing_file_and_a_folder_get_a_sentence(tmp_path):
         datasets.text_table(tmp_path / "nowhere.csv")
     with pytest.raises(ValueError, match=r"is a folder; text_table needs a file, image_folder takes folders"):
         datasets.text_table(tmp_path)
+    with pytest.raises(ValueError, match=r"~nobody of this name/x\.csv does not exist"):
+        datasets.text_table("~nobody of this name/x.csv")
 
 
 def test_zero_bytes_and_half_a_character_get_a_sentence(table):

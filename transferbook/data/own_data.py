@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from transferbook.data.splits import Part, Splits, split, subset
+
+
+def own_path(path: str | Path) -> Path:
+    """A path that the reader gave, `~` being their home folder."""
+    return Path(os.path.expanduser(path))  # where there is no such home, the path stays as it is
 
 
 def printable(name: str | Path) -> str:

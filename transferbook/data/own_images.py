@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from transferbook.data.own_data import own_splits, printable, unreadable
+from transferbook.data.own_data import own_path, own_splits, printable, unreadable
 from transferbook.data.own_listing import find_images, say
 from transferbook.data.splits import Part, Splits
 
@@ -133,7 +133,7 @@ def read_image(file: str | Path, size: int = 224) -> np.ndarray:
         ValueError: if the file cannot be read as an image; the message names it.
     """
     _check_size(size)
-    file = Path(file).expanduser()
+    file = own_path(file)
     pixels, rescaled = _pixels(file, size)
     if rescaled:
         warnings.warn(f"1 image has {RESCALED}: {printable(file)}.", stacklevel=2)

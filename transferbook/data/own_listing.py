@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import file_digest
 from pathlib import Path
 
-from transferbook.data.own_data import printable
+from transferbook.data.own_data import own_path, printable, unreadable
 
 IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 SIDES = {
@@ -79,7 +79,7 @@ def list_images(path: str | Path) -> ImageListing:
 
 def find_images(path: str | Path) -> ImageListing:
     """As `list_images`, without a warning."""
-    root = Path(path).expanduser()
+    root = own_path(path)
     if not os.path.isdir(root):
         raise ValueError(
             f"{printable(root)} is not a folder; image_folder needs one with a sub-folder per class."
@@ -240,17 +240,15 @@ def _check_agreement(classes: dict[str, list[Path]], sides: dict[str, Path]) -> 
 
 def _groups(root: Path, files: Sequence[Path]) -> tuple[str, ...]:
     """For each file its name below the root, or that of the first file with the same bytes."""
-    sizes = []
-    for file in files:
-        with _listing(file):
-            sizes.append(file.stat().st_size)
-    shared = Counter(sizes)
     first: dict[tuple[int, bytes], str] = {}
-    groups = []
-    for file, size in zip(files, sizes, strict=True):
-        name = printable(file.relative_to(root).as_posix())
-        if shared[size] > 1:
-            with _listing(file), open(file, "rb") as opened:
-                name = first.setdefault((size, hashlib.file_digest(opened, "sha256").digest()), name)
-        groups.append(name)
-    return tuple(groups)
+    names = [printable(file.relative_to(root).as_posix()) for file in files]
+    try:
+        sizes = [(file := path).stat().st_size for path in files]
+        shared = Counter(sizes)
+        for i, (file, size) in enumerate(zip(files, sizes, strict=True)):
+            if shared[size] > 1:
+                with open(file, "rb") as opened:
+                    names[i] = first.setdefault((size, file_digest(opened, "sha256").digest()), names[i])
+    except OSError as error:
+        raise unreadable(file, "an image", error) from error
+    return tuple(names)

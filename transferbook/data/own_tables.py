@@ -106,7 +106,8 @@ def _separator(content: str, wanted: list[str]) -> str:
 
     def fit(sep: str) -> tuple[int, int]:
         try:
-            header = next(csv.reader(io.StringIO(start, newline=""), delimiter=sep, strict=True), [])
+            rows = csv.reader(io.StringIO(start, newline=""), delimiter=sep, strict=True)
+            header = next(filter(None, rows), [])
         except csv.Error:
             return -1, 0
         columns = [column.strip() for column in header]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from transferbook.data.own_data import own_splits, printable
+from transferbook.data.own_data import own_path, own_splits, printable
 from transferbook.data.own_tables import PACKED, columns_of
 from transferbook.data.splits import Part, Splits
 
@@ -54,7 +54,7 @@ def text_table(
             text, label or group, or a class is too small for three parts; the message names the file and the
             place.
     """
-    file = Path(path).expanduser()
+    file = own_path(path)
     texts, values, *rest = columns_of(file, [text, label] if group is None else [text, label, group], sep)
     name_of = _class_of(printable(file), set(values))
     class_names = sorted(set(name_of.values()))
