@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import measure
 
-BENCHMARKS = ("fit", "frameworks", "frozen", "embedding", "chapters")
+BENCHMARKS = ("fit", "frameworks", "frozen", "embedding", "program", "chapters")
 
 
 def main(arguments: list[str] | None = None, folder: Path = measure.RESULTS) -> int:

@@ -13,7 +13,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from transferbook.evidence.intervals import Interval
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).with_name("results")
@@ -32,7 +35,7 @@ class Measurement:
     Attributes:
         name: what was measured, or what was compared with what.
         value: the number; of a comparison, the median over repetitions of the ratio within each.
-        unit: `"times"`, `"s"` or `"GB"` (2**30 bytes).
+        unit: `"times"`, `"difference"`, `"s"` or `"GB"` (2**30 bytes).
         settings: sizes that it was measured at.
         at_most: the largest value that the book allows itself, if there is one.
         at_least: likewise the smallest.
@@ -40,6 +43,7 @@ class Measurement:
         ratios: the ratio of every repetition, in order.
         seconds: median time of each contestant.
         checked: what was found equal on all sides.
+        interval: of a difference, the ends of its 95 % interval over seeds.
     """
 
     name: str
@@ -52,10 +56,12 @@ class Measurement:
     ratios: list[float] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     checked: str = ""
+    interval: tuple[float, float] | None = None
 
     def __str__(self) -> str:
-        number = f"{self.value:.4g}" if self.unit == "times" else f"{self.value:.1f}"
-        spread = f" [{self.quartiles[0]:.4g}, {self.quartiles[1]:.4g}]" if self.quartiles else ""
+        number = f"{self.value:.4g}" if self.unit in ("times", "difference") else f"{self.value:.1f}"
+        ends = self.quartiles or self.interval
+        spread = f" [{ends[0]:.4g}, {ends[1]:.4g}]" if ends else ""
         limit = ""
         if self.at_most is not None:
             limit = f"at most {self.at_most:g}: {'met' if self.value <= self.at_most else 'MISSED'}"
@@ -117,6 +123,18 @@ def compare(name: str, seconds: Mapping[str, list[float]], this: str, over: str,
         seconds={key: round(statistics.median(seconds[key]), 4) for key in (this, over)},
         **facts,
     )
+
+
+def difference(name: str, found: Interval, **facts: Any) -> Measurement:
+    """A difference of two contestants' scores with its interval over seeds.
+
+    Args:
+        name: of the measurement.
+        found: from `intervals.paired_difference`.
+        facts: the other attributes of the measurement.
+    """
+    ends = round(found.low, 4), round(found.high, 4)
+    return Measurement(name, round(found.mean, 4), "difference", interval=ends, **facts)
 
 
 def record(

@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from torch import nn
 
 from benchmarks import __main__ as command_line
-from benchmarks import chapters, embedding, fit, frameworks, frozen, measure
+from benchmarks import chapters, embedding, fit, frameworks, frozen, measure, program
 from transferbook import runtime
 from transferbook.data import datasets
 
@@ -113,6 +113,21 @@ def test_a_frozen_comparison_of_unequal_heads_is_no_measurement(monkeypatch):
         frozen.measure_frozen(settings)
 
 
+@pytest.mark.parametrize("task", ["reviews", "pictograms"])
+def test_program(task):
+    train = {"reviews": 12, "pictograms": 1}[task]
+    settings = program.Settings(task, train, valid=7, test=8, epochs=1, max_epochs=1, size=32, seeds=2)
+    *differences, ratio = program.measure_program(settings)
+    check_form(ratio, 2)
+    assert [row.name.split()[0] for row in differences] == ["accuracy", "f1", "calibration_error"]
+    for row in differences:
+        ours, theirs = row.settings["program"], row.settings["tutorial"]
+        mean = sum(a - b for a, b in zip(ours, theirs, strict=True)) / 2
+        assert row.unit == "difference" and row.value == pytest.approx(mean, abs=2e-4)
+        assert row.interval[0] <= row.value <= row.interval[1]
+        assert f" [{row.interval[0]:.4g}, " in str(row)
+
+
 def test_embedding():
     settings = embedding.Settings(examples=8, batch_size=4, repetitions=2)
     check_form(embedding.measure_text(settings), 2)
@@ -194,6 +209,7 @@ def test_the_command_runs_what_is_missing_and_goes_on_after_a_failure(tmp_path, 
         "benchmarks.frameworks",
         "benchmarks.frozen",
         "benchmarks.embedding",
+        "benchmarks.program",
         "benchmarks.chapters",
     ]
     printed = capsys.readouterr().out
