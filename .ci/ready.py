@@ -40,8 +40,10 @@ def check_python(goal):
         except OSError:
             found = ""
         if found != version:
+            fits = found in ("3.11", "3.12", "3.13")
+            other = ", or go on with it: make " + goal + " PYTHON=python" + found if fits else ""
             found = "Python " + found if found else "a Python that does not run"
-            sys.exit(".venv holds " + found + ", and this is " + here + "; rm -rf .venv, or " + another)
+            sys.exit(".venv holds " + found + ", and this is " + here + ": rm -rf .venv" + other + ".")
 
 
 def check_port(text):

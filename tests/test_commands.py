@@ -147,11 +147,23 @@ def test_a_module_that_installing_needs_is_missing(checkout, tmp_path, module, p
     assert f"has no module {module}, " in said and f"sudo apt install python{version}{package})" in said
 
 
+OTHER = "3.13" if sys.version_info[:2] == (3, 12) else "3.12"
+
+
 @pytest.mark.parametrize(
-    ("answer", "found"),
-    [("echo 3.9", "Python 3.9"), ("exit 1", "a Python that does not run"), (None, "a Python")],
+    ("answer", "said"),
+    [
+        ("echo 3.9", ".venv holds Python 3.9, and this is {here}: rm -rf .venv."),
+        (
+            f"echo {OTHER}",
+            f".venv holds Python {OTHER}, and this is {{here}}: rm -rf .venv, or go on with it: "
+            f"make book PYTHON=python{OTHER}.",
+        ),
+        ("exit 1", ".venv holds a Python that does not run, and this is {here}: rm -rf .venv."),
+        (None, ".venv holds a Python that does not run, and this is {here}: rm -rf .venv."),
+    ],
 )
-def test_a_venv_of_another_python_is_not_filled(checkout, answer, found):
+def test_a_venv_of_another_python_is_not_filled(checkout, answer, said):
     python = checkout / ".venv/bin/python"
     python.parent.mkdir(parents=True)
     if answer:
@@ -159,8 +171,8 @@ def test_a_venv_of_another_python_is_not_filled(checkout, answer, found):
         python.chmod(0o755)
     else:
         python.symlink_to("/no/such/python")
-    said = refused(checkout, "book", PYTHON=sys.executable)
-    assert said.startswith(f".venv holds {found}") and "rm -rf .venv" in said
+    here = f"Python {'.'.join(map(str, sys.version_info[:2]))} ({sys.executable})"
+    assert refused(checkout, "book", PYTHON=sys.executable) == said.format(here=here)
 
 
 def test_a_taken_port_is_said_before_anything_is_built(checkout):
