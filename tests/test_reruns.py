@@ -72,7 +72,7 @@ def set_metric(method: str, seed: int, **metrics: float) -> None:
 
 
 def found() -> list[tuple[str, int]]:
-    return sorted((config.method, seed) for config, seed, _ in reruns.changed("tiny"))
+    return sorted((one.config.method, one.seed) for one in reruns.changed("tiny"))
 
 
 def test_nothing_has_changed(repository):
@@ -91,6 +91,24 @@ def test_one_row_raised_by_hand_is_caught(repository, seed, committed):
     assert held == 1
     assert len(problems) == 1
     assert problems[0].startswith(f"accuracy is {stored:.6g} and recorded as {stored + 0.08:.6g}; 4 standard")
+
+
+@pytest.mark.parametrize("raised", [0.02, -0.02])
+def test_a_row_that_comes_out_as_it_was_before_is_caught(repository, raised):
+    """Too small a change for the deviations: 0.02 is some two of them."""
+    set_metric("tune", 1, accuracy=0.805 + raised)
+    (one,) = reruns.changed("tiny")
+    assert one.before == ({"accuracy": pytest.approx(0.805)},) * 2
+    assert reruns.agree("tiny", one.config, 1, {"accuracy": 0.805, "fit_seconds": 1.0}) == []
+    (problem,) = reruns.hold_changed("tiny", [one], 240)[0]
+    assert problem.startswith(
+        f"accuracy is 0.805, as it was before it was recorded as {0.805 + raised:.6g}: "
+    )
+
+
+def test_a_row_that_is_off_by_less_than_half_a_deviation_is_no_problem(repository):
+    set_metric("tune", 1, accuracy=0.805 + 0.003)  # what another machine may do
+    assert reruns.hold_changed("tiny", reruns.changed("tiny"), 240) == ([], 1)
 
 
 def test_rows_that_were_run_anew_and_come_out_again_are_no_problem(repository):
@@ -127,7 +145,7 @@ def test_the_cheapest_are_held_first_and_one_in_any_case(repository):
         changed = {"accuracy": row["metrics"]["accuracy"] + 1e-9}
         seconds = 100.0 + row["seed"] + 10 * (row["config"]["method"] == "probe")
         records.record(path, row | {"metrics": row["metrics"] | changed, "seconds": seconds})
-    order = [(config.method, seed) for config, seed, _ in reruns.changed("tiny")]
+    order = [(one.config.method, one.seed) for one in reruns.changed("tiny")]
     assert order == [(method, seed) for method in ("tune", "probe") for seed in range(5)]
     for seconds, count in [(1, 1), (100, 1), (200, 1), (201, 2), (2_000, 10)]:
         assert reruns.hold_changed("tiny", reruns.changed("tiny"), seconds) == ([], count)

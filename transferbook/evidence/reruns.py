@@ -9,6 +9,7 @@ import os
 import statistics
 import subprocess
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 from transferbook.evidence import records, studies
@@ -62,19 +63,35 @@ def draw(name: str, key: str, seconds: float) -> list[tuple[Any, int, dict[str, 
     return drawn
 
 
-def changed(name: str) -> list[tuple[Any, int, records.Row]] | None:
+@dataclass(frozen=True)
+class Changed:
+    """A recorded row that is not what one of the last two commits says.
+
+    Attributes:
+        config: its config.
+        seed: its seed.
+        row: the row as it is now.
+        before: its metrics in those commits, where they differ and as far as they had the row.
+    """
+
+    config: Any
+    seed: int
+    row: records.Row
+    before: tuple[dict[str, float], ...]
+
+
+def changed(name: str) -> list[Changed] | None:
     """The recorded rows whose metrics are not those of the last commit, or not those of the one before.
 
     Returns:
-        (config, seed, row) of each such row of the grid, the cheapest first; None where git knows no commit
-        before the last one, as in a shallow clone, so that nobody can say what has changed.
+        Each such row of the grid, the cheapest first; None where git knows no commit before the last one, as
+        in a shallow clone, so that nobody can say what has changed.
 
     Raises:
         StudyError: if the results are incomplete or stale.
     """
     rows = studies.complete(name)
     path = studies.results_path(name)
-
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
 
     def git(*command: str) -> str | None:
@@ -87,23 +104,24 @@ def changed(name: str) -> list[tuple[Any, int, records.Row]] | None:
 
     if git("rev-parse", "--verify", "--quiet", "HEAD~1^{commit}") is None:
         return None
-    earlier = []
+    commits = []
     for commit in ("HEAD", "HEAD~1"):
         text = git("show", f"{commit}:./{path.name}")
         stored = json.loads(text)["rows"] if text else []  # none: the study came later
-        earlier.append({records.key(row): _held(row) for row in stored})
-    found = [
-        (config, seed, row)
-        for config, seed, row in rows
-        if any(before.get(records.key(row)) != _held(row) for before in earlier)
-    ]
-    return sorted(found, key=lambda triple: triple[2]["seconds"])
+        commits.append({records.key(row): _held(row["metrics"]) for row in stored})
+    found = []
+    for config, seed, row in rows:
+        then = [commit.get(records.key(row)) for commit in commits]
+        if any(metrics != _held(row["metrics"]) for metrics in then):
+            found.append(Changed(config, seed, row, tuple(filter(None, then))))
+    return sorted(found, key=lambda one: one.row["seconds"])
 
 
-def hold_changed(
-    name: str, found: list[tuple[Any, int, records.Row]], seconds: float
-) -> tuple[list[str], int]:
+def hold_changed(name: str, found: list[Changed], seconds: float) -> tuple[list[str], int]:
     """Re-run what `changed` found and hold it to what is recorded now.
+
+    A row must agree, and must not come out as it was before: ten times closer to its old value than to the
+    new one, which is off by more than half a standard deviation.
 
     Args:
         name: the study.
@@ -111,21 +129,37 @@ def hold_changed(
         seconds: what the recorded seconds of the re-run rows may sum to; the first is re-run in any case.
 
     Returns:
-        The sentences of `agree`, and the number of rows that were re-run.
+        One sentence for each metric that is wrong, and the number of rows that were re-run.
     """
     problems, held = [], 0
-    for config, seed, row in found:
-        if held and row["seconds"] > seconds:
+    for one in found:
+        if held and one.row["seconds"] > seconds:
             break
-        seconds -= row["seconds"]
+        seconds -= one.row["seconds"]
         held += 1
-        problems += agree(name, config, seed, studies.rerun(name, config, seed))
+        metrics = studies.rerun(name, one.config, one.seed)
+        problems += agree(name, one.config, one.seed, metrics) or _as_before(name, one, metrics)
     return problems, held
 
 
-def _held(row: records.Row) -> dict[str, float]:
-    """The metrics of a row to which a re-run is held."""
-    return {metric: value for metric, value in row["metrics"].items() if not metric.endswith(TIMING)}
+def _as_before(name: str, one: Changed, metrics: dict[str, float]) -> list[str]:
+    """One sentence for each metric that comes out as it was before the row was changed."""
+    found = []
+    for metric, value in _held(one.row["metrics"]).items():
+        off = abs(metrics[metric] - value)
+        olds = {before[metric] for before in one.before if metric in before}
+        back = any(abs(metrics[metric] - old) <= off / 10 for old in olds)
+        if back and off > _allowed(name, one.config, one.seed, metric) / (2 * DEVIATIONS):
+            found.append(
+                f"{metric} is {metrics[metric]:.6g}, as it was before it was recorded as {value:.6g}: "
+                f"{one.config}, seed {one.seed}."
+            )
+    return found
+
+
+def _held(metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics to which a re-run is held."""
+    return {metric: value for metric, value in metrics.items() if not metric.endswith(TIMING)}
 
 
 def agree(name: str, config: Any, seed: int, metrics: dict[str, float]) -> list[str]:
@@ -150,18 +184,26 @@ def agree(name: str, config: Any, seed: int, metrics: dict[str, float]) -> list[
         raise StudyError(f"Study {name} has no row of seed {seed} of {config}.")
     if metrics.keys() != stored[seed].keys():
         return [f"The metrics are {sorted(metrics)} and the recorded ones {sorted(stored[seed])}: {config}."]
-    others = [(c, s, row) for c, s, row in rows if (row["config_fingerprint"], s) != (fingerprint, seed)]
     apart = []
-    for metric, value in _held({"metrics": stored[seed]}).items():
-        values = [row["metrics"][metric] for _, _, row in others if row["config_fingerprint"] == fingerprint]
-        deviation = _deviation(value, values, _deviation_of_method(name, others, config, metric))
-        allowed = DEVIATIONS * deviation + ROUNDING * abs(value)
+    for metric, value in _held(stored[seed]).items():
+        allowed = _allowed(name, config, seed, metric)
         if not abs(metrics[metric] - value) <= allowed:
             apart.append(
                 f"{metric} is {metrics[metric]:.6g} and recorded as {value:.6g}; {DEVIATIONS} standard "
                 f"deviations over {len(stored)} seeds allow {allowed:.2g}: {config}, seed {seed}."
             )
     return apart
+
+
+def _allowed(name: str, config: Any, seed: int, metric: str) -> float:
+    """How far a metric of a re-run may be off what is recorded."""
+    key = studies.row_key(config, seed)
+    rows = studies.complete(name)
+    (value,) = (row["metrics"][metric] for _, _, row in rows if records.key(row) == key)
+    others = [(other, row) for other, _, row in rows if records.key(row) != key]
+    values = [row["metrics"][metric] for _, row in others if row["config_fingerprint"] == key[0]]
+    of_method = _deviation_of_method(name, others, config, metric)
+    return DEVIATIONS * _deviation(value, values, of_method) + ROUNDING * abs(value)
 
 
 def _deviation(value: float, others: list[float], of_method: float) -> float:
@@ -171,13 +213,11 @@ def _deviation(value: float, others: list[float], of_method: float) -> float:
     return min(of_all, max(statistics.stdev(others), of_method / 2))
 
 
-def _deviation_of_method(
-    name: str, rows: list[tuple[Any, int, records.Row]], config: Any, metric: str
-) -> float:
+def _deviation_of_method(name: str, rows: list[tuple[Any, records.Row]], config: Any, metric: str) -> float:
     """Root mean square, over the method's configs with several seeds, of a metric's deviation over seeds."""
     method = getattr(config, "method", "")
     values: dict[str, list[float]] = {}
-    for other, _, row in rows:
+    for other, row in rows:
         if getattr(other, "method", "") == method and metric in row["metrics"]:
             values.setdefault(row["config_fingerprint"], []).append(row["metrics"][metric])
     variances = [statistics.variance(same) for same in values.values() if len(same) > 1]
