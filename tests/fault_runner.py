@@ -62,4 +62,12 @@ def _work(arguments: list[str], folder: str, log: str) -> None:
     assert not loaded, f"the server has loaded {', '.join(loaded)}, which is to come from the copy"
     import pytest
 
-    sys.exit(int(pytest.main(arguments)))
+    status = int(pytest.main(arguments))
+    # joblib's workers would wait minutes for more to do, and this process for them.
+    if "joblib.externals.loky.reusable_executor" in sys.modules:
+        from joblib.externals.loky import get_reusable_executor
+
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)

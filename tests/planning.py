@@ -24,6 +24,7 @@ import house
 SINGLE = ("test_faults.py", "test_sabotage.py", "test_study_results.py")
 ESTIMATE = {"test_site.py": 90.0, "test_faults.py": 4.0, "test_study_results.py": 40.0}  # seconds, unrecorded
 UNKNOWN = 20.0
+RERUN = 400.0  # of the smallest grid of a study, under sabotage
 # What tests read beside what they import, from the root.
 READ = {
     "test_commands.py": ["Makefile", "requirements*", "README.md", "book/how_to_use.md"],
@@ -111,8 +112,9 @@ class Plan:
             return stored_seconds(path)
         case = re.search(r"\[(.*)\]$", name)
         if path.name == "test_sabotage.py":
-            found = self.root.glob(f"notebooks/*/{case[1]}.ipynb") if case else ()
-            return sum(2 * stored_seconds(notebook) for notebook in found) or 5.0
+            found = list(self.root.glob(f"notebooks/*/{case[1]}.ipynb")) if case else []
+            rows = [file for notebook in found for file in self._behind(notebook) if file.suffix == ".json"]
+            return sum(map(stored_seconds, found)) + RERUN * len(rows) or 5.0
         return ESTIMATE.get(path.name, UNKNOWN)
 
     def choose(self, names: list[str], budget: float) -> tuple[set[str], list[str]]:
