@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +115,27 @@ def test_a_model_from_its_file_predicts_the_same(kind, request):
     assert torch.equal(before.probabilities, after.probabilities) and before.names == after.names
     assert before.confidence.tolist() == before.probabilities.max(dim=1).values.tolist()
     assert path.stat().st_size < 600_000  # the backbone is not in it
+
+
+def test_a_model_predicts_the_same_with_the_kernels_of_another_processor(texts, pictures, folder, tmp_path):
+    """Torch is made to compute without the vector instructions of this machine, in a process of its own."""
+    file = folder / "rows" / "1.png"
+    script = (
+        "import json, sys, torch\n"
+        "from transferbook.program import classify\n"
+        "assert torch.backends.cpu.get_cpu_capability() == 'DEFAULT'\n"
+        "texts, pictures = (classify.load(path) for path in sys.argv[1:3])\n"
+        "said = [texts.predict(['a dull film']), pictures.predict([sys.argv[3]])]\n"
+        "print(json.dumps([one.probabilities.tolist() for one in said]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, texts[1], pictures[1], file],
+        capture_output=True, text=True, check=True, env=os.environ | {"ATEN_CPU_CAPABILITY": "default"},
+    )  # fmt: skip
+    here = [texts[0].predict(["a dull film"]), pictures[0].predict([file])]
+    for one, there in zip(here, json.loads(done.stdout), strict=True):
+        expected = torch.tensor(there, dtype=torch.float64)
+        torch.testing.assert_close(one.probabilities, expected, atol=1e-4, rtol=0)
 
 
 def test_a_fine_tuned_model_is_whole_in_its_file(texts, tmp_path):

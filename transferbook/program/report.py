@@ -156,7 +156,9 @@ def _data(card: Any) -> str:
     rows = [(name, *numbers) for name, *numbers in zip(card["classes"], *counts.values(), strict=True)]
     rows.append(("all", *(sum(numbers) for numbers in counts.values())))
     left_out = "".join(f"<li>{_safe(sentence)}</li>" for sentence in card["data"]["left_out"])
-    noted = f"<p>Left out, and why:</p><ul>{left_out}</ul>" if left_out else "<p>Nothing was left out.</p>"
+    noted = "<p>Nothing was left out.</p>"
+    if left_out:
+        noted = f"<p>What was left out, and what is to be known of the rest:</p><ul>{left_out}</ul>"
     return f"<p>{_safe(card['data']['from'])}.</p>" + _table("", ["class", *counts], rows) + noted
 
 
