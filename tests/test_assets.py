@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from transferbook.data import assets, wheels
+from transferbook.data import assets, files, wheels
 from transferbook.data.assets import Asset, AssetError
 
 FILES = {
@@ -200,6 +200,30 @@ def test_offline_without_cache(tiny: Asset, monkeypatch: pytest.MonkeyPatch) -> 
     assert not leftovers(tiny)
 
 
+@pytest.mark.parametrize("retries", ["0", "1"])
+def test_a_proxy_that_is_down_is_named(tiny: Asset, monkeypatch: pytest.MonkeyPatch, retries: str) -> None:
+    monkeypatch.delenv("TRANSFERBOOK_WHEELHOUSE")
+    use_index("https://index.invalid/simple", monkeypatch)
+    monkeypatch.setenv("PIP_RETRIES", retries)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    message = failure(assets.wheel, "tiny")
+    assert message.startswith("tiny cannot be downloaded, for the proxy does not let pip through; correct or")
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "pip config", tiny.filename, "TRANSFERBOOK_WHEELHOUSE"):
+        assert name in message
+    assert not leftovers(tiny)
+
+
+def test_a_python_without_pip_is_named(tiny: Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho \"$0: No module named pip\" >&2\nexit 1\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.delenv("TRANSFERBOOK_WHEELHOUSE")
+    message = failure(assets.wheel, "tiny")
+    assert f"for {python} has no pip; install it (`{python} -m ensurepip`) or put {tiny.filename}" in message
+    assert "TRANSFERBOOK_WHEELHOUSE" in message and not leftovers(tiny)
+
+
 def test_offline_with_cache(tiny: Asset, monkeypatch: pytest.MonkeyPatch) -> None:
     assets.fetch(progress=False)
     monkeypatch.delenv("TRANSFERBOOK_WHEELHOUSE")
@@ -225,6 +249,15 @@ def test_wheelhouse_without_the_wheel_leads_to_the_index(
     index.go_on.set()
     monkeypatch.setenv("TRANSFERBOOK_WHEELHOUSE", str(tmp_path))
     assert assets.wheel("tiny").exists() and index.downloads == 1
+
+
+def test_a_relative_wheelhouse_starts_at_the_folder_of_the_book(
+    tiny: Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.setattr(files, "ROOT", tmp_path)
+    monkeypatch.setenv("TRANSFERBOOK_WHEELHOUSE", "house")
+    assert assets.wheel("tiny").exists()
 
 
 def test_truncated_wheel_in_the_wheelhouse(tiny: Asset, house: Path) -> None:
@@ -348,6 +381,14 @@ def test_cache_that_cannot_be_written(tiny: Asset, tmp_path: Path, monkeypatch: 
 def test_cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSFERBOOK_CACHE", str(tmp_path / "mine"))
     assert assets.cache_dir() == tmp_path / "mine" and not assets.cache_dir().exists()
+    root = Path(__file__).resolve().parents[1]
+    for place in (root, root / "notebooks", tmp_path):  # a relative one is one folder, wherever one is
+        monkeypatch.chdir(place)
+        monkeypatch.setenv("TRANSFERBOOK_CACHE", "_build/mine")
+        assert assets.cache_dir() == root / "_build" / "mine" and not assets.cache_dir().exists()
+    monkeypatch.setattr(files, "ROOT", tmp_path)
+    with pytest.raises(AssetError, match=r"^TRANSFERBOOK_CACHE is _build/mine, .* give the whole path\.$"):
+        assets.cache_dir()
     monkeypatch.delenv("TRANSFERBOOK_CACHE")
     assert assets.cache_dir().name == "transferbook" and assets.cache_dir().is_absolute()
 

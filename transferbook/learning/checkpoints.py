@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from transferbook.data import files
+from transferbook.learning import identity, schedules
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -20,7 +25,7 @@ Inputs = Tensor | Mapping[str, Tensor]
 Data = tuple[Inputs, Tensor] | Iterable[tuple[Inputs, Tensor]]
 
 _KEPT = (
-    "settings",
+    "epochs",
     "epoch",
     "batch",
     "steps",
@@ -81,11 +86,13 @@ class RunState:
         optimizer: torch.optim.Optimizer,
         schedule: torch.optim.lr_scheduler.LRScheduler | None,
         loader: torch.Generator | None,
-        settings: dict[str, Any],
+        seed: int,
     ) -> None:
-        self.model, self.optimizer, self.schedule, self.settings = model, optimizer, schedule, settings
+        self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.loader = loader  # the generator of a DataLoader that has one of its own
-        self.order = torch.Generator().manual_seed(settings["seed"])  # shuffles resident tensors
+        self.order = torch.Generator().manual_seed(seed)  # shuffles resident tensors
+        self.facts: identity.Facts = {}  # of `identity`, for the checkpoint
+        self.epochs = 0  # of the run that was asked for
         self.history = History()
         self.epoch = self.batch = self.steps = 0  # finished epochs; finished batches of this one; all steps
         self.losses: list[Tensor] = []  # of the batches of this epoch
@@ -103,8 +110,16 @@ class RunState:
             self._set_random(self.epoch_random)
         if isinstance(train, tuple):
             inputs, labels = train
-            order = torch.randperm(len(labels), generator=self.order).to(labels.device).split(batch_size)
-            source = ((rows(inputs, index), labels[index]) for index in order[self.batch :])
+            order = torch.randperm(len(labels), generator=self.order).to(labels.device)
+            sizes = sizes_of_batches(len(labels), batch_size, self.model)
+            if self.schedule is not None and len(sizes) < -(-len(labels) // batch_size):
+                warnings.warn(
+                    "The last batch of one example joins the one before, for BatchNorm cannot be trained on "
+                    f"one: count {len(sizes)} batches an epoch for the steps of the schedule.",
+                    stacklevel=3,
+                )
+            parts = order.split(sizes)
+            source = ((rows(inputs, index), labels[index]) for index in parts[self.batch :])
         else:
             iterator = iter(train)
             for _ in range(self.batch):
@@ -142,8 +157,13 @@ class RunState:
             self.stopped = self.waited >= patience
 
     def save(self, path: Path) -> None:
-        """Write the whole state; the file at `path` is at any moment a complete one."""
+        """Write the whole state; the file at `path` is at any moment a complete one.
+
+        Raises:
+            OSError: if it cannot be stored; the message names the file, and the one before is still there.
+        """
         state = {name: getattr(self, name) for name in _KEPT} | {
+            "identity": self.facts,
             "rows": self.history.rows,
             "best_epoch": self.history.best_epoch,
             "model": self.model.state_dict(),
@@ -151,21 +171,22 @@ class RunState:
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "step_random": self._random(),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        with partial.open("wb") as file:
+        with storing(path), files.replacing(path) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
 
     def load(self, path: Path, device: torch.device) -> None:
-        """Take up the state that `save` wrote."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["settings"] != self.settings:
+        """Take up the state that `save` wrote, if there is one; if it cannot be used, nothing is changed.
+
+        Raises:
+            ValueError: if the file is damaged, or belongs to another run; the message says in what.
+            OSError: if it cannot be read.
+        """
+        state = _read(path)
+        if state is None:
+            return
+        if other := identity.difference(state["identity"], self.facts):
             raise ValueError(
-                f"{path.name} belongs to a run with {state['settings']}, this one has {self.settings}: "
-                "delete the file or pass the same settings."
+                f"{path} belongs to a run {other}: pass the same, name another file, or delete this one."
             )
         for name in _KEPT:
             setattr(self, name, state[name])
@@ -175,6 +196,7 @@ class RunState:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.schedule is not None:
             self.schedule.load_state_dict(state["schedule"])
+            schedules.go_on(self.schedule)
         self.step_random = state["step_random"]
         if self.batch == 0:  # between two epochs there is nothing to replay
             self._set_random(self.step_random)
@@ -202,6 +224,65 @@ class RunState:
         self.order.set_state(state["order"])
         if self.loader is not None:
             self.loader.set_state(state["loader"])
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Say in one sentence that a checkpoint cannot be stored, and why."""
+    try:
+        yield
+    except OSError as error:
+        help_ = "free some space" if files.full(error) else "choose a folder that you can write to"
+        kept = "; the one that was stored there before is whole" if os.path.isfile(path) else ""
+        raise OSError(
+            f"The checkpoint {path} cannot be stored ({files.reason(error)}): {help_} or name another "
+            f"file{kept}."
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """The state in a checkpoint, with all of its parts; None if there is no file."""
+    try:
+        state = files.load_tensors(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except files.DamagedError as error:
+        raise ValueError(
+            f"The checkpoint {error}: put a copy in its place, or delete it to train from the start."
+        ) from error
+    except OSError as error:
+        raise OSError(
+            f"The checkpoint {path} cannot be read ({files.reason(error)}): mend that or name another file."
+        ) from error
+    parts = {*_KEPT, "identity", "rows", "best_epoch", "model", "optimizer", "schedule", "step_random"}
+    if not isinstance(state, dict) or not state.keys() >= parts - {"identity", "epochs"}:
+        raise ValueError(f"{path} is no checkpoint of `fit`: name another file.")
+    if not state.keys() >= parts:
+        raise ValueError(
+            f"{path} was written by an earlier version of the book, which did not keep on what data and at "
+            "what rates it was trained: name another file, or delete this one to train from the start."
+        )
+    return state
+
+
+def sizes_of_batches(examples: int, batch_size: int, model: nn.Module) -> list[int]:
+    """How many examples each batch of an epoch has: `batch_size`, and what is left over.
+
+    BatchNorm cannot be trained on one example; where a model trains it, a last batch of one joins the one
+    before.
+    """
+    sizes = [batch_size] * (examples // batch_size)
+    if left := examples % batch_size:
+        sizes.append(left)
+    if left == 1 and len(sizes) > 1 and any(map(_trains_batchnorm, model.modules())):
+        sizes[-2:] = [batch_size + 1]
+    return sizes
+
+
+def _trains_batchnorm(part: nn.Module) -> bool:
+    """Whether a module is a BatchNorm that takes the statistics of the batch, and is not held back."""
+    held = any(getattr(hook, "keeps_evaluation", False) for hook in part._forward_pre_hooks.values())
+    return isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training and not held
 
 
 def move(inputs: Inputs, device: torch.device) -> Inputs:

@@ -15,7 +15,12 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from transferbook import runtime
-from transferbook.learning.checkpoints import Data, History, Inputs, RunState, move, rows
+from transferbook.data import files
+from transferbook.learning import identity, schedules
+from transferbook.learning.checkpoints import Data, History, Inputs, RunState, move, rows, storing
+from transferbook.learning.schedules import warmup_linear
+
+__all__ = ["Data", "History", "Inputs", "Loss", "evaluate", "fit", "predict", "warmup_linear"]
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -48,7 +53,9 @@ def fit(
             or a re-iterable of such pairs, one per batch (a `DataLoader`, a list), used in its own order.
         optimizer: built over the model's parameters; any parameter groups.
         epochs: passes over the training data.
-        batch_size: examples per batch; used only where `train` is a pair of tensors.
+        batch_size: examples per batch; used only where `train` is a pair of tensors. The last batch has what
+            is left over; if that is one example and the model trains a BatchNorm, which cannot do with one,
+            it joins the batch before, so that an epoch has a step less.
         schedule: a learning-rate scheduler, stepped once per optimiser step.
         loss: mean loss of a batch, `loss(outputs, labels)`.
         valid: data scored after each epoch, in either of the forms of `train`.
@@ -56,7 +63,10 @@ def fit(
         clip_norm: largest Euclidean norm of the whole gradient.
         accumulate: batches whose gradients are averaged, by examples, into one optimiser step.
         seed: of the order of the examples.
-        checkpoint: file that keeps the whole state of the run; if it exists, the run goes on from there.
+        checkpoint: file that keeps the whole state of the run; if it exists, the run goes on from there, for
+            more epochs too. It must be the same run: model, optimiser with its rates and settings, schedule,
+            data. Only a `LambdaLR`, such as `warmup_linear`, may be another (one with more steps, say); it
+            takes effect from the step that the run has reached.
         checkpoint_every: optimiser steps between two checkpoints; one is also written after every epoch.
         device: where to train; by default `runtime.device()`.
         progress: draw a progress bar on stderr; by default only in a terminal.
@@ -68,8 +78,9 @@ def fit(
 
     Raises:
         ValueError: for data of unequal length, a one-shot iterator, no epoch, `patience` without `valid`, a
-            checkpoint of another run, or an optimiser of parameters that the model lacks; the message says
-            which.
+            checkpoint that is damaged or of another run, a schedule that is spent, or an optimiser of
+            parameters that the model lacks; the message says which.
+        OSError: if the checkpoint cannot be read or stored; what was stored before stays whole.
         FloatingPointError: if the training loss of an epoch is not finite.
     """
     if epochs < 1 or batch_size < 1 or accumulate < 1 or checkpoint_every < 1:
@@ -79,23 +90,32 @@ def fit(
         )
     if patience is not None and valid is None:
         raise ValueError("patience needs validation data to watch: pass valid=(inputs, labels).")
-    device = device or runtime.device()
-    # One process trains with plain torch steps. This is the one place where several processes would hand
-    # model, optimiser and batches to an Accelerator before the loop starts.
-    model.to(device)
-    train = _on_device(train, device)
-    valid = None if valid is None else _on_device(valid, device)
-    settings = {"batch_size": batch_size, "accumulate": accumulate, "seed": seed, "patience": patience}
-    run = RunState(model, optimizer, schedule, getattr(train, "generator", None), settings)
-    path = None if checkpoint is None else Path(checkpoint)
-    if path is not None and path.exists():
-        run.load(path, device)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if strangers := len({id(p) for p in parameters} - {id(p) for p in model.parameters()}):
         raise ValueError(
             f"The optimizer holds {strangers} parameters that are not the model's: make it after the last "
             "change of the model, such as a new head."
         )
+    device = device or runtime.device()
+    # One process trains with plain torch steps. This is the one place where several processes would hand
+    # model, optimiser and batches to an Accelerator before the loop starts.
+    model.to(device)
+    train = _on_device(train, device)
+    valid = None if valid is None else _on_device(valid, device)
+    run = RunState(model, optimizer, schedule, getattr(train, "generator", None), seed)
+    path = None if checkpoint is None else Path(checkpoint)
+    if path is not None:
+        settings = {"batch_size": batch_size, "accumulate": accumulate, "seed": seed, "patience": patience}
+        settings["clip_norm"] = clip_norm
+        data = {"training": train, "validation": valid}
+        run.facts = identity.of_run(model, optimizer, schedule, settings, data)
+        run.load(path, device)
+        if run.epoch < epochs:
+            with storing(path):
+                files.require_writable(path)
+    if schedule is not None and run.epochs < epochs and not run.stopped:
+        _refuse_spent(schedule, train, batch_size, accumulate, epochs - run.epoch)
+    run.epochs = max(run.epochs, epochs)
 
     def step(examples: int) -> None:
         if accumulate > 1:
@@ -204,25 +224,17 @@ def evaluate(
     return scores
 
 
-def warmup_linear(
-    optimizer: torch.optim.Optimizer, steps: int, warmup: float = 0.1
-) -> torch.optim.lr_scheduler.LambdaLR:
-    """A learning rate that rises linearly over the first part of the steps, then falls linearly to 0.
-
-    Args:
-        steps: optimiser steps of the whole run, at least 1.
-        warmup: share of the steps spent rising, in [0, 1).
-    """
-    if steps < 1 or not 0 <= warmup < 1:
-        raise ValueError(f"warmup_linear needs steps >= 1 and 0 <= warmup < 1; got {steps} and {warmup}.")
-    rising = round(steps * warmup)
-
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / (rising + 1)
-        return max(0.0, (steps - step) / (steps - rising))
-
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+def _refuse_spent(
+    schedule: torch.optim.lr_scheduler.LRScheduler, train: Data, batch_size: int, accumulate: int, epochs: int
+) -> None:
+    tensors, known = isinstance(train, tuple), hasattr(train, "__len__")
+    batches = -(-len(train[1]) // batch_size) if tensors else len(train) if known else 100
+    steps = epochs * -(-batches // accumulate)
+    if schedules.is_spent(schedule, steps):
+        raise ValueError(
+            f"The schedule is spent: the learning rate is 0 in all {steps} steps that are to do; make the "
+            "optimizer and the schedule anew, as long as the whole run."
+        )
 
 
 def _on_device(data: Data, device: torch.device) -> Data:

@@ -154,6 +154,8 @@ def parameter_groups(
 class _StayInEvaluation:
     """Forward pre-hook of a frozen module. A class, so that copies and pickles of the module keep it."""
 
+    keeps_evaluation = True  # for `checkpoints`, which cannot import this module
+
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if module.training:
             module.eval()
