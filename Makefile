@@ -7,7 +7,7 @@ BUILD_SITE := $(BIN)/jupyter-book build . -W -n --keep-going --all
 PAGES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve lab test lint assets studies bench test-claims lock clean
+.PHONY: help setup book serve lab test check lint assets studies bench test-claims lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -66,7 +66,11 @@ lab: setup assets ## open the notebooks in JupyterLab
 
 test: export OMP_NUM_THREADS = 1
 test: setup assets ## check everything: the package, the notebooks, the site
-	$(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax tests notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --keep-green tests notebooks
+
+check: export OMP_NUM_THREADS = 1
+check: setup assets ## check what changed since it was last green, as far as four minutes go
+	$(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --keep-green --changed=180 tests notebooks
 
 test-claims: export OMP_NUM_THREADS = 1
 test-claims: setup assets ## check for every chapter that its claims fail when its experiment is broken

@@ -252,6 +252,7 @@ def test_the_commands_for_windows_are_those_of_the_makefile(checkout):
         "assets",
         "lab",
         "test",
+        "check",
         "book EXECUTE=1",
     }
     earlier: set[str] = set()
