@@ -342,3 +342,17 @@ def test_no_fine_tuning_without_time_and_a_short_one_when_time_runs_out(texts, m
     soon = time.perf_counter() + 0.01
     cut = list(candidates.fine_tunings(texts, head, train, train, deadline=soon, **options))
     assert [c.name.partition(" at")[0] for c in cut] == ["fine-tuned, 1 epoch"] * 2
+
+
+def test_a_fine_tuning_that_diverges_is_given_up_and_the_next_one_tried(texts, monkeypatch):
+    train = Part(TEXTS, torch.tensor([1, 0, 1, 0]))
+    head = nn.Linear(384, 2).requires_grad_(False)
+    monkeypatch.setitem(candidates.RATES, "texts", (1e30, 1e-5))
+    options = {"test_size": 0, "batch_size": 2, "max_epochs": 2, "deadline": None, "progress": False}
+    with pytest.warns(UserWarning, match=r"Fine-tuning at 1e\+30 was given up: .*loss became nan"):
+        found = list(candidates.fine_tunings(texts, head, train, train, **options))
+    assert [c.name for c in found] == ["fine-tuned, 2 epochs at 1e-05"]
+    last = {"test_size": 0, "batch_size": 4, "max_epochs": 1, "deadline": None, "progress": False}
+    with pytest.warns(UserWarning, match="was given up: the last step left features"):
+        found = list(candidates.fine_tunings(texts, head, train, train, **last))
+    assert [c.name for c in found] == ["fine-tuned, 1 epoch at 1e-05"]

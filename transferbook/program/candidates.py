@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -204,9 +205,15 @@ def fine_tunings(
         started = time.perf_counter()
         share = None if deadline is None else started + left / runs
         model = _start(reader, head)
-        done = _train(model, reader, train, weights, rate, epochs, share, settings, progress)
-        tuned = reader.trained(model.encoder.cpu().eval())
-        features = tuned.features(valid.inputs, progress=progress)
+        try:
+            done = _train(model, reader, train, weights, rate, epochs, share, settings, progress)
+            tuned = reader.trained(model.encoder.cpu().eval())
+            features = tuned.features(valid.inputs, progress=progress)
+            if not features.isfinite().all():
+                raise FloatingPointError("the last step left features that are not finite.")
+        except FloatingPointError as error:
+            warnings.warn(f"Fine-tuning at {rate:g} was given up: {error}", stacklevel=2)
+            continue
         name = f"fine-tuned, {done} {'epoch' if done == 1 else 'epochs'} at {rate:g}"
         tuned_head = model.head.cpu().requires_grad_(False)
         yield judge(name, tuned, tuned_head, features, valid.labels, started)
