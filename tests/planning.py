@@ -27,7 +27,10 @@ UNKNOWN = 20.0
 RERUN = 400.0  # of the smallest grid of a study, under sabotage
 # What tests read beside what they import, from the root.
 READ = {
-    "test_commands.py": ["Makefile", "requirements*", "README.md", "book/how_to_use.md"],
+    "test_commands.py": [
+        "Makefile", "requirements*", "README.md", "book/how_to_use.md", "_config.yml", "pyproject.toml",
+        ".ci/*", ".devcontainer/*", ".github/workflows/*", "book/_ext/*.py",
+    ],
     "test_errata.py": ["book/errata.md", "notebooks/*/*.ipynb"],
     "test_glossary.py": ["book/*.md", "notebooks/*/*.ipynb"],
     "test_house.py": ["README.md", "transferbook/**/*.py"],
