@@ -442,6 +442,27 @@ def test_copied_cache_is_hashed_once_more_and_accepted(tiny: Asset, monkeypatch:
     assets.wheel("tiny")
 
 
+def test_a_damaged_record_is_written_anew(tiny: Asset) -> None:
+    record = wheels.cached(tiny).with_name(tiny.filename + ".verified")
+    assets.wheel("tiny")
+    record.write_bytes(b"\xff\xfe rot")
+    assert not assets.is_ready("tiny")
+    assert assets.wheel("tiny").exists() and assets.is_ready("tiny")
+
+
+def test_a_wheel_that_cannot_be_read_is_named(tiny: Asset, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = assets.wheel("tiny")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(hashlib, "file_digest", refuse)
+    assert assets.verify() == [
+        f"The wheel of tiny, {path}, cannot be read (Input/output error); "
+        "run `python -m transferbook assets fetch tiny`."
+    ]
+
+
 def test_new_version_in_the_catalogue_does_not_trust_the_old_record(
     tiny: Asset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

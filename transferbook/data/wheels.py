@@ -96,7 +96,9 @@ def is_ready(asset: Asset) -> bool:
     """Whether the wheel is in the cache with the size and time of change that it had when it was verified."""
     path = cached(asset)
     record = _record(path)
-    return path.is_file() and record.is_file() and record.read_text(encoding="utf-8") == _state(asset, path)
+    if not path.is_file() or not record.is_file():
+        return False
+    return record.read_text(encoding="utf-8", errors="replace") == _state(asset, path)
 
 
 def fault(asset: Asset, path: Path) -> str | None:
@@ -106,8 +108,11 @@ def fault(asset: Asset, path: Path) -> str | None:
     size = path.stat().st_size
     if size != asset.size:
         return f"has {size:,} bytes instead of {asset.size:,}"
-    with open(path, "rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"cannot be read ({files.reason(error)})"
     if found != asset.sha256:
         return f"has the SHA-256 {found[:12]}… instead of {asset.sha256[:12]}…"
     return None
