@@ -331,3 +331,19 @@ def test_one_sentence_for_what_goes_wrong(table, texts, tmp_path, capsys):
         captured = capsys.readouterr()
         assert said in captured.err and captured.err.count("\n") == 1 and captured.out == ""
     assert run("train") == 2 and run("classify", "mend") == 2
+
+
+def test_what_the_disk_says_and_an_interruption_are_one_sentence(table, tmp_path, capsys, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(table))
+
+    monkeypatch.setattr(classify, "train", fail)
+    assert run("train", table) == 1
+    assert capsys.readouterr().err == f"{table} cannot be read or written (Permission denied).\n"
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(classify, "train", stop)
+    assert run("train", table, "--save", tmp_path / "a.model") == 130
+    assert capsys.readouterr().err == "\nStopped; nothing was written.\n" and not list(tmp_path.iterdir())

@@ -67,13 +67,16 @@ def _plain_errors() -> Iterator[None]:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run a parsed command; 0, or 1 after one sentence on stderr."""
+    """Run a parsed command; 0, or 1 after one sentence on stderr, or 130 where it was interrupted."""
     try:
         with _plain_errors():
             return options.step(options)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nStopped; nothing was written.", file=sys.stderr)
+        return 130
 
 
 def _train(options: argparse.Namespace) -> int:
