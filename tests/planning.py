@@ -36,6 +36,7 @@ READ = {
     "test_house.py": ["README.md", "transferbook/**/*.py"],
     "test_main.py": ["book/data_and_models.md", "notebooks/*/*.ipynb"],
     "test_notebook_rules.py": ["_toc.yml", "book/**/*.*", "notebooks/**/*.*", "transferbook/**/*.py"],
+    "test_page_parts.py": ["_config.yml", "book/**/*.*"],
     "test_site.py": ["_*.yml", "book/**/*.*", "notebooks/**/*.*"],
     "test_study_results.py": ["studies/*.py", "studies/results/*.json"],
     "test_traps.py": ["notebooks/*/*.ipynb"],
