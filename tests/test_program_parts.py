@@ -156,8 +156,8 @@ def test_a_disk_that_fills_up_leaves_the_old_model(model, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(model_file.os, "replace", full)
-    with pytest.raises(model_file.ModelFileError, match=r"cannot be written .*No space left"):
+    monkeypatch.setattr(model_file.files.os, "replace", full)
+    with pytest.raises(model_file.ModelFileError, match=r"cannot be written .no space is left.; choose"):
         model_file.write(model, {}, {"w": torch.zeros(2)})
     assert model.read_bytes() == before
     assert [path.name for path in model.parent.iterdir()] == ["a.model"]

@@ -221,9 +221,7 @@ def _check_folder(out: str | Path | None) -> None:
 
 
 def _write(out: Path, content: str) -> None:
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(content, encoding="utf-8", newline="")
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
+    from transferbook.data import files
+
+    with files.replacing(out) as file:
+        file.write(content.encode())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from transferbook.data import files
 
 FORMAT = 1
 KEY = "transferbook"  # of the card in the file's metadata
@@ -44,7 +45,7 @@ def check_target(path: str | Path) -> Path:
             pass
     except OSError as error:
         raise ModelFileError(
-            f"{folder} cannot be written to ({error.strerror}); choose another folder for {target.name}."
+            f"{folder} cannot be written to ({files.reason(error)}); choose another folder for {target.name}."
         ) from error
     return target
 
@@ -60,21 +61,20 @@ def write(path: str | Path, card: Mapping[str, Any], tensors: Mapping[str, Tenso
     Raises:
         ModelFileError: as for `check_target`, or if the disk is full.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     target = check_target(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     known = {**card, "format": FORMAT}
     known["checksum"] = _checksum(known, tensors)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    content = save(tensors, metadata={KEY: json.dumps(known, ensure_ascii=False)})
     try:
-        save_file(tensors, partial, metadata={KEY: json.dumps(known, ensure_ascii=False)})
-        os.replace(partial, target)
-    except (OSError, SafetensorError) as error:
-        raise ModelFileError(f"{target} cannot be written ({error}); choose another place.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        with files.replacing(target) as file:
+            file.write(content)
+    except OSError as error:
+        raise ModelFileError(
+            f"{target} cannot be written ({files.reason(error)}); choose another place."
+        ) from error
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -114,7 +114,7 @@ def _is_model(file: Path) -> bool:
         with open(file, "rb") as opened:
             head = opened.read(200)
     except OSError as error:
-        raise ModelFileError(f"{file} cannot be read ({error.strerror}).") from error
+        raise ModelFileError(f"{file} cannot be read ({files.reason(error)}).") from error
     return head[8:].startswith(b'{"__metadata__":{"%s":' % KEY.encode())
 
 
