@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import joblib
 import numpy as np
+import psutil
 import torch
 
 SCALES = ("small", "full")
@@ -97,7 +98,7 @@ def describe() -> dict[str, str | int | float]:
         "device": where.type,
         "device_name": _cpu_name() if where.type == "cpu" else torch.cuda.get_device_name(where),
         "cores": joblib.cpu_count(),
-        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "scale": scale(),
     }
     if where.type == "cuda":

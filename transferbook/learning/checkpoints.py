@@ -184,7 +184,7 @@ class RunState:
         state = _read(path)
         if state is None:
             return
-        if other := identity.difference(state["identity"], self.facts):
+        if other := identity.mismatch(state["identity"], self.facts):
             raise ValueError(
                 f"{path} belongs to a run {other}: pass the same, name another file, or delete this one."
             )

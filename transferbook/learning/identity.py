@@ -45,7 +45,7 @@ def of_run(
     }
 
 
-def difference(there: Facts, here: Facts) -> str | None:
+def mismatch(there: Facts, here: Facts) -> str | None:
     """The first thing in which the run of a checkpoint is another one, in words; None if it is the same."""
     for name, value in here["settings"].items():
         if there["settings"].get(name) != value:
