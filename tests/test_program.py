@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import re
@@ -300,6 +301,10 @@ def test_train_predict_and_report_by_command(table, tmp_path, capsys):
     assert rows[61]["label"] == "" and "not encoded in UTF-8" in rows[61]["problem"]
     shares = [float(rows[0]["p(bad)"]), float(rows[0]["p(good)"])]
     assert sum(shares) == pytest.approx(1, abs=2e-4) and float(rows[0]["confidence"]) == max(shares)
+    with gzip.open(tmp_path / "packed.tsv.gz", "wt") as file:
+        file.write("no\ttext\n1\ta dull film\n")
+    assert run("predict", saved, tmp_path / "packed.tsv.gz") == 0
+    assert capsys.readouterr().out.splitlines()[1].endswith(",")
     assert run("predict", saved, table, "--abstain-below", 1) == 0
     assert {row["label"] for row in csv.DictReader(capsys.readouterr().out.splitlines())} == {""}
 

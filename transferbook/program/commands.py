@@ -177,26 +177,13 @@ def _inputs(path: Path, kind: str, column: str) -> Iterator[tuple[str, Any]]:
         inside = (file for file in path.rglob("*") if file.suffix.lower() in suffixes)
         for file in sorted(file for file in inside if not file.name.startswith(".")):
             yield str(file), file
-    elif kind == "texts" and path.suffix.lower() in TABLE_SUFFIXES:
-        yield from _table(path, column)
+    elif kind == "texts" and TABLE_SUFFIXES & {suffix.lower() for suffix in path.suffixes}:
+        from transferbook.data.own_tables import columns_of
+
+        (texts,) = columns_of(path, [column], None)
+        yield from ((f"{path}, row {number}", text) for number, text in enumerate(texts, start=1))
     else:
         yield str(path), path
-
-
-def _table(path: Path, column: str) -> Iterator[tuple[str, str]]:
-    with open(path, encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
-        try:
-            columns = list(reader.fieldnames or [])
-            if column not in columns:
-                there = ", ".join(columns) or "none"
-                raise ValueError(f'{path} has no column "{column}"; its columns are: {there}.')
-            for number, row in enumerate(reader, start=1):
-                yield f"{path}, row {number}", row[column] or ""
-        except csv.Error as error:
-            raise ValueError(f"{path}, line {reader.line_num} is not valid CSV ({error}).") from error
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is not encoded in UTF-8; save it as UTF-8.") from error
 
 
 def _report(options: argparse.Namespace) -> int:
