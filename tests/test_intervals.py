@@ -184,6 +184,34 @@ def test_scores_that_differ_by_rounding_are_tied():
     assert intervals.rank_correlation(narrow, range(5)).mean == tied.mean
 
 
+def test_crossed_difference_covers_another_draw_of_runs_and_examples():
+    generator = np.random.default_rng(8)
+
+    def drawn(rest: float) -> tuple[np.ndarray, np.ndarray]:
+        of_run, of_example = generator.normal(0, 0.02, (10, 1)), generator.normal(0, 0.4, 400)
+        b = generator.normal(0, 0.3, (10, 400))
+        return b + 0.1 + of_run + of_example + generator.normal(0, rest, (10, 400)), b
+
+    covered = coverage(2_000, lambda: intervals.crossed_difference(*drawn(rest=0.0)), 0.1)
+    assert abs(covered - 0.95) < tolerance(2_000) + 0.005
+    assert coverage(2_000, lambda: intervals.crossed_difference(*drawn(rest=1.0)), 0.1) > 0.95
+    by_run = coverage(
+        2_000, lambda: intervals.paired_difference(*(x.mean(axis=1) for x in drawn(rest=0.0))), 0.1
+    )
+    assert by_run < 0.75  # another draw of the examples is not in it
+
+
+def test_crossed_difference_is_that_of_the_means():
+    generator = np.random.default_rng(9)
+    a, b = generator.random((2, 6, 30))
+    interval = intervals.crossed_difference(a, b, unit="draws")
+    by_run = intervals.mean((a - b).mean(axis=1))
+    by_example = intervals.mean((a - b).mean(axis=0))
+    assert interval.mean == pytest.approx((a - b).mean(), rel=1e-9)
+    assert interval.half_width**2 == pytest.approx(by_run.half_width**2 + by_example.half_width**2)
+    assert (interval.n, interval.unit) == (6, "draws")
+
+
 def test_text_has_two_digits_of_the_half_width():
     assert str(Interval(0.1424, 0.1179, 0.1669, 5, "seeds", "")) == "0.142 [0.118, 0.167] over 5 seeds"
     assert str(Interval(1234.5, 1134.5, 1334.5, 10, "seeds", "")) == "1,234 [1,134, 1,334] over 10 seeds"
@@ -199,6 +227,8 @@ def test_text_has_two_digits_of_the_half_width():
         (lambda: intervals.mean(np.ones((2, 3))), r"not shape \(2, 3\)"),
         (lambda: intervals.mean([0.5, math.nan]), "1 of 2 values are not finite"),
         (lambda: intervals.paired_difference([1, 2, 3], [1, 2]), r"same seeds: a has shape \(3,\), b \(2,\)"),
+        (lambda: intervals.crossed_difference(np.ones((5, 3)), np.ones((5, 2))), r"\(5, 3\) and \(5, 2\)"),
+        (lambda: intervals.crossed_difference([1, 2, 3], [1, 2, 4]), r"not shapes \(3,\) and \(3,\)"),
         (lambda: intervals.binomial(5, 4), "not 5 of 4"),
         (lambda: intervals.binomial(0, 0), "not 0 of 0"),
         (lambda: intervals.binomial(0.5, 4), "whole numbers"),

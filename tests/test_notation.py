@@ -1,0 +1,54 @@
+"""The page on notation: which letters mean two things and where, and every kind of interval."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+from notebook_rules import cells, read
+from test_errata import table
+
+from transferbook.evidence import intervals
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "book/notation.md").read_text(encoding="utf-8")
+
+
+def section(title: str) -> str:
+    """What stands below a heading of the page, up to the next one."""
+    return re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)[1]
+
+
+def formulas(path: Path) -> str:
+    """All mathematics of a notebook's text, one formula a line, without the words in it."""
+    text = "\n".join(cell.source for _, cell in cells(read(path), "markdown"))
+    found = re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", text, re.S)
+    return "\n".join(re.sub(r"\\(?:text|mathcal|label)\{[^}]*\}|\\[a-zA-Z]+", " ", a or b) for a, b in found)
+
+
+def uses(path: Path, letter: str) -> bool:
+    return re.search(rf"(?<![A-Za-z]){letter}(?![A-Za-z])", formulas(path)) is not None
+
+
+def test_a_letter_with_a_second_meaning_stands_in_the_chapters_named() -> None:
+    _, *rows = table(section("Letters with a second meaning"))
+    letters = [row[0].strip("$") for row in rows]
+    assert {"B", "C", "D", "H", "S", "T"} <= set(letters)  # the shapes' letters, and the source's
+    for letter, (_, _, elsewhere) in zip(letters, rows, strict=True):
+        chapters = re.findall(r"\]\(([^)]+\.ipynb)\)", elsewhere)
+        assert chapters, letter
+        missing = [name for name in chapters if not uses(ROOT / "book" / name, letter)]
+        assert not missing, (letter, missing)
+
+
+def test_every_kind_of_interval_is_on_the_page() -> None:
+    named = set(re.findall(r"`intervals\.(\w+)`", section("Seeds and intervals")))
+    public = inspect.getmembers(intervals, inspect.isfunction)
+    kinds = {name for name, call in public if call.__module__ == intervals.__name__ and name[0] != "_"}
+    assert named == kinds
+
+
+def test_no_page_says_that_there_is_one_kind_or_one_meaning_only() -> None:
+    assert "One symbol means one thing" not in PAGE
+    assert "everywhere in the book" not in (ROOT / "book/how_to_use.md").read_text(encoding="utf-8")
