@@ -90,7 +90,8 @@ def test_one_row_raised_by_hand_is_caught(repository, seed, committed):
     problems, held = reruns.hold_changed("tiny", reruns.changed("tiny"), 240)
     assert held == 1
     assert len(problems) == 1
-    assert problems[0].startswith(f"accuracy is {stored:.6g} and recorded as {stored + 0.08:.6g}; 4 standard")
+    said = f"accuracy is {stored:.6g} and recorded as {stored + 0.08:.6g}, which was {stored:.6g} before: "
+    assert problems[0].startswith(said)
 
 
 @pytest.mark.parametrize("raised", [0.02, -0.02])
@@ -101,9 +102,19 @@ def test_a_row_that_comes_out_as_it_was_before_is_caught(repository, raised):
     assert one.before == ({"accuracy": pytest.approx(0.805)},) * 2
     assert reruns.agree("tiny", one.config, 1, {"accuracy": 0.805, "fit_seconds": 1.0}) == []
     (problem,) = reruns.hold_changed("tiny", [one], 240)[0]
-    assert problem.startswith(
-        f"accuracy is 0.805, as it was before it was recorded as {0.805 + raised:.6g}: "
-    )
+    assert problem.startswith("accuracy is 0.805 and recorded as ")
+    assert ", which was 0.805 before: " in problem
+
+
+def test_a_changed_row_does_not_widen_its_own_bound(repository, monkeypatch):
+    """Whoever runs it elsewhere does not get the old value to the last digit."""
+    set_metric("tune", 1, accuracy=0.805 + 0.08)
+    (one,) = reruns.changed("tiny")
+    elsewhere = {"accuracy": 0.805 + 0.02, "fit_seconds": 1.0}
+    monkeypatch.setattr(studies, "rerun", lambda *row: elsewhere)
+    assert reruns.agree("tiny", one.config, 1, elsewhere) == []
+    (problem,) = reruns.hold_changed("tiny", [one], 240)[0]
+    assert problem.startswith("accuracy is 0.825 and recorded as 0.885, which was 0.805 before: ")
 
 
 def test_a_row_that_is_off_by_less_than_half_a_deviation_is_no_problem(repository):

@@ -25,9 +25,10 @@ def draw(name: str, key: str, seconds: float) -> list[tuple[Any, int, dict[str, 
     """Choose recorded rows for a re-run: one per value of the config field `method` (one in all without it).
 
     The hash of `key` decides: the same key draws the same rows, and over many keys every row has its turn.
-    The methods are visited in hashed order; each takes the first of its rows, in hashed order, whose
-    recorded seconds leave enough for the cheapest row of every method still to come, and none if no row
-    does. Configs with fewer than five seeds (tuning rows) are not drawn: `agree` could not judge them.
+    The methods are visited in hashed order, without those whose cheapest row the seconds do not allow beside
+    those of the methods before; each takes the first of its rows, in hashed order, whose recorded seconds
+    leave enough for the cheapest row of every method still to come. Configs with fewer than five seeds
+    (tuning rows) are not drawn: too little is known of how far they may be off.
 
     Args:
         name: the study.
@@ -50,9 +51,13 @@ def draw(name: str, key: str, seconds: float) -> list[tuple[Any, int, dict[str, 
     for config, seed, row in sorted(rows, key=lambda found: hashed(*studies.row_key(*found[:2]))):
         if seeds[row["config_fingerprint"]] >= SEEDS_TO_COMPARE:
             methods.setdefault(str(getattr(config, "method", "")), []).append((config, seed, row))
-    cheapest = {method: min(row["seconds"] for _, _, row in found) for method, found in methods.items()}
-    drawn = []
+    cheapest: dict[str, float] = {}
     for method in sorted(methods, key=hashed):
+        least = min(row["seconds"] for _, _, row in methods[method])
+        if least + sum(cheapest.values()) <= seconds:
+            cheapest[method] = least
+    drawn = []
+    for method in list(cheapest):
         del cheapest[method]
         allowed = seconds - sum(cheapest.values())
         for config, seed, row in methods[method]:
@@ -120,7 +125,8 @@ def changed(name: str) -> list[Changed] | None:
 def hold_changed(name: str, found: list[Changed], seconds: float) -> tuple[list[str], int]:
     """Re-run what `changed` found and hold it to what is recorded now.
 
-    A row must agree, and must not come out as it was before: ten times closer to its old value than to the
+    A row must agree, also by the deviation over seeds that its old value gives, since a wrong value widens
+    its own bound. And it must not come out as it was before: ten times closer to its old value than to the
     new one, which is off by more than half a standard deviation.
 
     Args:
@@ -143,17 +149,18 @@ def hold_changed(name: str, found: list[Changed], seconds: float) -> tuple[list[
 
 
 def _as_before(name: str, one: Changed, metrics: dict[str, float]) -> list[str]:
-    """One sentence for each metric that comes out as it was before the row was changed."""
+    """One sentence for each metric that fits what was recorded before better than what is recorded now."""
     found = []
     for metric, value in _held(one.row["metrics"]).items():
         off = abs(metrics[metric] - value)
-        olds = {before[metric] for before in one.before if metric in before}
-        back = any(abs(metrics[metric] - old) <= off / 10 for old in olds)
-        if back and off > _allowed(name, one.config, one.seed, metric) / (2 * DEVIATIONS):
-            found.append(
-                f"{metric} is {metrics[metric]:.6g}, as it was before it was recorded as {value:.6g}: "
-                f"{one.config}, seed {one.seed}."
-            )
+        allowed = _allowed(name, one.config, one.seed, metric, value)
+        for old in {before[metric] for before in one.before if metric in before}:
+            back = abs(metrics[metric] - old) <= off / 10 and off > allowed / (2 * DEVIATIONS)
+            if back or off > _allowed(name, one.config, one.seed, metric, old):
+                found.append(
+                    f"{metric} is {metrics[metric]:.6g} and recorded as {value:.6g}, which was {old:.6g} "
+                    f"before: {one.config}, seed {one.seed}."
+                )
     return found
 
 
@@ -165,10 +172,9 @@ def _held(metrics: dict[str, float]) -> dict[str, float]:
 def agree(name: str, config: Any, seed: int, metrics: dict[str, float]) -> list[str]:
     """Hold re-run metrics to the recorded row: each within four standard deviations over the config's seeds.
 
-    A wrong row must not widen its own bound: where the config's other seeds lie closer together than all of
-    them, theirs is the deviation, though no less than half the method's. Where all seeds agree to the last
-    digit (an accuracy of 1, say), or the config has fewer than three, it is that of the method's other rows,
-    a root mean square over configs. Times, whose names end in `_seconds`, may differ as they like.
+    Where these seeds agree to the last digit (an accuracy of 1, say), or there are fewer than three, the
+    deviation is that of the method's other rows, a root mean square over configs. Times, whose names end in
+    `_seconds`, may differ as they like.
 
     Returns:
         One sentence for each metric that is further off, or that only one side has; empty if all agree.
@@ -186,7 +192,7 @@ def agree(name: str, config: Any, seed: int, metrics: dict[str, float]) -> list[
         return [f"The metrics are {sorted(metrics)} and the recorded ones {sorted(stored[seed])}: {config}."]
     apart = []
     for metric, value in _held(stored[seed]).items():
-        allowed = _allowed(name, config, seed, metric)
+        allowed = _allowed(name, config, seed, metric, value)
         if not abs(metrics[metric] - value) <= allowed:
             apart.append(
                 f"{metric} is {metrics[metric]:.6g} and recorded as {value:.6g}; {DEVIATIONS} standard "
@@ -195,22 +201,15 @@ def agree(name: str, config: Any, seed: int, metrics: dict[str, float]) -> list[
     return apart
 
 
-def _allowed(name: str, config: Any, seed: int, metric: str) -> float:
-    """How far a metric of a re-run may be off what is recorded."""
+def _allowed(name: str, config: Any, seed: int, metric: str, value: float) -> float:
+    """How far a re-run may be off, if the row's metric were `value` beside those of the other seeds."""
     key = studies.row_key(config, seed)
-    rows = studies.complete(name)
-    (value,) = (row["metrics"][metric] for _, _, row in rows if records.key(row) == key)
-    others = [(other, row) for other, _, row in rows if records.key(row) != key]
+    others = [(other, row) for other, _, row in studies.complete(name) if records.key(row) != key]
     values = [row["metrics"][metric] for _, row in others if row["config_fingerprint"] == key[0]]
-    of_method = _deviation_of_method(name, others, config, metric)
-    return DEVIATIONS * _deviation(value, values, of_method) + ROUNDING * abs(value)
-
-
-def _deviation(value: float, others: list[float], of_method: float) -> float:
-    """What a row's metric is held to, given those of the config's other seeds and the method's deviation."""
-    if len(others) < 2 or (of_all := statistics.stdev([value, *others])) <= ROUNDING * abs(value):
-        return of_method
-    return min(of_all, max(statistics.stdev(others), of_method / 2))
+    deviation = statistics.stdev([value, *values]) if len(values) > 1 else 0.0
+    if deviation <= ROUNDING * abs(value):
+        deviation = _deviation_of_method(name, others, config, metric)
+    return DEVIATIONS * deviation + ROUNDING * abs(value)
 
 
 def _deviation_of_method(name: str, rows: list[tuple[Any, records.Row]], config: Any, metric: str) -> float:
