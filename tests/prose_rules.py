@@ -231,7 +231,8 @@ _NAMED = re.compile(
 _RESULT_LIKE = [
     re.compile(pattern, re.I)
     for pattern in (
-        r"(?<![\w.])(?<![A-Za-z]-)(?<![A-Z]\d-)\d*\.\d+(?!\.?\d)(?:e[-+−]?\d+)?",  # 0.77, but not Apache-2.0 or 1.0.4
+        # 0.77, but not Apache-2.0 or 1.0.4
+        r"(?<![\w.])(?<![A-Za-z]-)(?<![A-Z]\d-)\d*\.\d+(?!\.?\d)(?:e[-+−]?\d+)?",
         r"(?<![\w.-])\d+e[-+−]?\d+",  # 2e-5
         rf"(?<![\w.]){_NUMBER}\s*(?:%|％|‰|percent\b|per cent\b|percentage\b|pp\b|points?\b)",
         rf"\b(?:{_WORD}-)?{_WORD}\s+(?:%|percent\b|per cent\b|percentage points?\b)",
