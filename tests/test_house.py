@@ -75,6 +75,14 @@ def test_the_readme_draws_the_house_as_it_is():
     assert drawn and drawn[1] == drawing(imports(ROOT / "transferbook"))
 
 
+def test_the_readme_names_every_module_in_its_room():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)/` \| (.+) \|$", readme, re.MULTILINE)
+    named = {name: set(re.findall(r"`(\w+)`", text)) for name, text in rows}
+    for module in (name for name in modules(ROOT / "transferbook") if "." in name):
+        assert module.partition(".")[2] in named[room(module)], f"README.md does not name {module}"
+
+
 @pytest.mark.parametrize(
     ("file", "line", "said"),
     [
