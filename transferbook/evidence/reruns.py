@@ -170,11 +170,12 @@ def _held(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def agree(name: str, config: Any, seed: int, metrics: dict[str, float]) -> list[str]:
-    """Hold re-run metrics to the recorded row: each within four standard deviations over the config's seeds.
+    """Hold re-run metrics to the recorded row: each within four standard deviations over seeds.
 
-    Where these seeds agree to the last digit (an accuracy of 1, say), or there are fewer than three, the
-    deviation is that of the method's other rows, a root mean square over configs. Times, whose names end in
-    `_seconds`, may differ as they like.
+    Five seeds tell a variance badly (one config in twenty shows less than a fifth of its own), so it is the
+    mean of the config's and of what the method's other configs have on average. Where the seeds agree to the
+    last digit (an accuracy of 1, say), or there are fewer than three, it is the method's alone. Times, whose
+    names end in `_seconds`, may differ as they like.
 
     Returns:
         One sentence for each metric that is further off, or that only one side has; empty if all agree.
@@ -209,17 +210,26 @@ def _allowed(name: str, config: Any, seed: int, metric: str, value: float) -> fl
     deviation = statistics.stdev([value, *values]) if len(values) > 1 else 0.0
     if deviation <= ROUNDING * abs(value):
         deviation = _deviation_of_method(name, others, config, metric)
+    elif elsewhere := _variances(others, config, metric, but=key[0]):
+        deviation = math.sqrt((deviation**2 + statistics.mean(elsewhere)) / 2)
     return DEVIATIONS * deviation + ROUNDING * abs(value)
 
 
 def _deviation_of_method(name: str, rows: list[tuple[Any, records.Row]], config: Any, metric: str) -> float:
     """Root mean square, over the method's configs with several seeds, of a metric's deviation over seeds."""
+    variances = _variances(rows, config, metric)
+    if not variances:
+        raise StudyError(f"Study {name} has no config with a second seed that says how {metric} varies.")
+    return math.sqrt(statistics.mean(variances))
+
+
+def _variances(
+    rows: list[tuple[Any, records.Row]], config: Any, metric: str, but: str | None = None
+) -> list[float]:
+    """A metric's variance over seeds for each of the method's configs that has several, but for one."""
     method = getattr(config, "method", "")
     values: dict[str, list[float]] = {}
     for other, row in rows:
         if getattr(other, "method", "") == method and metric in row["metrics"]:
             values.setdefault(row["config_fingerprint"], []).append(row["metrics"][metric])
-    variances = [statistics.variance(same) for same in values.values() if len(same) > 1]
-    if not variances:
-        raise StudyError(f"Study {name} has no config with a second seed that says how {metric} varies.")
-    return math.sqrt(statistics.mean(variances))
+    return [statistics.variance(same) for key, same in values.items() if len(same) > 1 and key != but]
