@@ -26,7 +26,7 @@ HEAD_RATE = 1e-3
 LAYERS = ("query", "value")  # the choice of Hu et al. (2022)
 ALPHA = 16.0
 RANKS = (1, 2, 4, 8, 16, 32, 64)
-MORE_LABELS = 512  # for the probe and LoRA of rank 8, with the same settings
+MORE_LABELS = 512  # for the probe, LoRA of rank 8 and all weights, with the same settings
 SPECTRUM = (1, 2, 4, 8, 16, 32, 64)  # ranks at which the share of the squared norm is recorded
 KEPT = (0, 1, 4, 16)  # ranks to which the update of full fine-tuning is cut
 SEEDS = range(5)
@@ -96,14 +96,14 @@ def grid() -> list[tuple[Config, int]]:
 
 
 def more() -> list[Config]:
-    """The probe and LoRA of rank 8 with twice the labels."""
-    pairs = (("probe", 0), ("lora", 8))
+    """The probe, LoRA of rank 8 and full fine-tuning with twice the labels."""
+    pairs = (("probe", 0), ("lora", 8), ("fine-tuned", 0))
     return [config(method, rank, strength(method, rank), labels=MORE_LABELS) for method, rank in pairs]
 
 
 def smallest() -> list[tuple[Config, int]]:
     """The probe and LoRA of rank 8 with the larger number of labels."""
-    return [(each, seed) for each in more() for seed in SEEDS]
+    return [(each, seed) for each in more() if each.method != "fine-tuned" for seed in SEEDS]
 
 
 def methods() -> list[tuple[str, int]]:
