@@ -72,7 +72,7 @@ def test_what_the_page_names_exists() -> None:
 
 HEAD = "| " + " | ".join(COLUMNS) + " |\n|---|---|---|---|\n"
 HERE = "tests/test_errata.py::test_what_the_page_names_exists"
-CLAIM = "07_reinforcement_learning::shuffled_saved"
+CLAIM = "08_policy_gradients::shuffled_saved"
 FAULT = "tests/faults/claims__mean_decides.patch"
 CATCHER = "tests/test_claims.py::test_the_whole_interval_decides"
 
