@@ -1,10 +1,10 @@
 """Rules for the chapters that are written after the book's mould, as plain functions.
 
-A chapter says so in its metadata: `"transferbook": {"mould": 2}`; to others these rules say nothing. Beside
-the rules of `notebook_rules` such a chapter keeps these: few numbers in a sentence and in a stretch of prose,
-short cells where they are visible, a study time in the box, questions before results, a self-check at the
-end, and claims out of the way, in cells folded under "How we know". A claim that is itself the lesson may
-stand in the open: the metadata names it, `"open_claims": ["gain"]`.
+Every chapter is, and says so in its metadata: `"transferbook": {"mould": 2}`. Beside the rules of
+`notebook_rules` it keeps these: few numbers in a sentence and in a stretch of prose, short cells where they
+are visible, a study time in the box, questions before results, a self-check at the end, and claims out of
+the way, in cells folded under "How we know". A claim that is itself the lesson may stand in the open: the
+metadata names it, `"open_claims": ["gain"]`.
 """
 
 from __future__ import annotations
