@@ -33,11 +33,7 @@ class Config:
         method: "source only", "AdaBN", "CORAL", "MMD", "DANN"; or, with the batches of these three,
             "redrawn", which learns from their source half alone, "no loss", which has both halves and the
             weight 0, and "no loss, DANN's Adam", likewise with the momentum of DANN's optimiser.
-        source: domain with labels.
-        target: domain without, in which the network is tested.
-        weight: of the adaptation's loss.
-        shift: "" for balanced targets; else the target's classes are unequal, and the source's examples are
-            drawn "as they are", in "estimated" or in "true" target proportions.
+        source, target, weight, shift: as in the study digits_adaptation.
     """
 
     method: str

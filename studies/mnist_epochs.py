@@ -38,8 +38,7 @@ class Config:
 
     Attributes:
         method: "fine-tuned", "small cnn" or "scratch", as in the study `mnist_surgery`.
-        per_class: labelled digits of each class used for training.
-        epochs: passes over them.
+        per_class, epochs: as there.
         rival: a second method, trained on the same digits and held against the first digit by digit, or "".
         rival_epochs: its passes.
         scored_on: "test", or "valid" for the rows that choose `epochs`.
