@@ -122,6 +122,15 @@ def test_icons_of_the_pages_are_in_the_font(site: Path) -> None:
         assert int(code[1], 16) in glyphs, f"the font has no {icon}"
 
 
+def test_a_second_build_of_unchanged_pages_leaves_the_site_as_it_is(site: Path) -> None:
+    before = {path: path.read_bytes() for path in sorted(site.rglob("*.css"))}
+    again = [*BUILD, str(ROOT), "-W", "-n", "--path-output", str(site.parents[1])]
+    result = run_with_the_site_s_lock(again, site.parents[1])
+    assert result.returncode == 0, result.stderr[-6_000:]
+    assert "targets for 0 source files that are out of date" in result.stdout
+    assert {path: path.read_bytes() for path in sorted(site.rglob("*.css"))} == before
+
+
 def test_documented_commands_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for document in ("README.md", "book/how_to_use.md"):

@@ -93,6 +93,8 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     if exception or app.builder.format != "html":
         return
     site = Path(app.outdir)
+    if not (site / "_static" / FONT).exists():
+        return  # no page has changed, so that Sphinx has copied nothing anew
     subset_icons(site)
     trim_mathjax(site / "_static/mathjax")
     for path in (site / "_static").rglob("*.map"):
