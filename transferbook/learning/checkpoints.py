@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +17,10 @@ from torch import Tensor, nn
 
 from transferbook.data import files
 from transferbook.learning import identity, schedules
+from transferbook.learning.examples import Data, Inputs, move, rows
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Inputs = Tensor | Mapping[str, Tensor]
-Data = tuple[Inputs, Tensor] | Iterable[tuple[Inputs, Tensor]]
 
 _KEPT = (
     "epochs",
@@ -48,10 +46,12 @@ class History:
             the weights move), `learning_rate` (of the first group, at the epoch's end), `seconds`, and with
             validation data `valid_loss` and, for class labels, `valid_accuracy`.
         best_epoch: the epoch whose weights early stopping restored; None without early stopping.
+        stopped_by: what ended the last call of `fit`: "epochs" (all were done), "patience" or "time".
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int | None = None
+    stopped_by: str | None = None
 
     def column(self, name: str) -> list[float]:
         """The values of one measure, an epoch after the other."""
@@ -133,6 +133,20 @@ class RunState:
 
     def end_epoch(self, seconds: float) -> dict[str, float]:
         """Close the epoch: the new row of the history, with the mean training loss over its examples."""
+        mean = self.mean_loss()
+        self.epoch, self.batch, self.losses, self.sizes = self.epoch + 1, 0, [], []
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        row = {"epoch": self.epoch, "train_loss": mean, "learning_rate": rate, "seconds": seconds}
+        self.history.rows.append(row)
+        return row
+
+    def mean_loss(self) -> float:
+        """The mean training loss of this epoch up to now, over its examples.
+
+        Raises:
+            ValueError: if there was no batch.
+            FloatingPointError: if the mean is not finite.
+        """
         if not self.sizes:
             raise ValueError("The training data gave no batch: pass tensors, a list or a DataLoader.")
         sizes = torch.tensor(self.sizes, dtype=torch.float64)
@@ -141,11 +155,7 @@ class RunState:
             raise FloatingPointError(
                 f"The training loss became {mean} in epoch {self.epoch + 1}: lower the learning rate or clip."
             )
-        self.epoch, self.batch, self.losses, self.sizes = self.epoch + 1, 0, [], []
-        rate = float(self.optimizer.param_groups[0]["lr"])
-        row = {"epoch": self.epoch, "train_loss": mean, "learning_rate": rate, "seconds": seconds}
-        self.history.rows.append(row)
-        return row
+        return mean
 
     def watch(self, valid_loss: float, patience: int) -> None:
         """Keep the weights if they are the best so far; stop after `patience` epochs that are not."""
@@ -283,17 +293,3 @@ def _trains_batchnorm(part: nn.Module) -> bool:
     """Whether a module is a BatchNorm that takes the statistics of the batch, and is not held back."""
     held = any(getattr(hook, "keeps_evaluation", False) for hook in part._forward_pre_hooks.values())
     return isinstance(part, nn.modules.batchnorm._BatchNorm) and part.training and not held
-
-
-def move(inputs: Inputs, device: torch.device) -> Inputs:
-    """The inputs on another device."""
-    if isinstance(inputs, Mapping):
-        return {name: value.to(device) for name, value in inputs.items()}
-    return inputs.to(device)
-
-
-def rows(inputs: Inputs, index: Tensor) -> Inputs:
-    """The examples that `index` names, from a tensor or from every tensor of a dict."""
-    if isinstance(inputs, Mapping):
-        return {name: value[index] for name, value in inputs.items()}
-    return inputs[index]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from transferbook import runtime
 from transferbook.data import files
-from transferbook.learning import identity, schedules
-from transferbook.learning.checkpoints import Data, History, Inputs, RunState, move, rows, storing
+from transferbook.learning import examples, identity, schedules
+from transferbook.learning.checkpoints import History, RunState, storing
+from transferbook.learning.examples import Data, Inputs
 from transferbook.learning.schedules import warmup_linear
 
 __all__ = ["Data", "History", "Inputs", "Loss", "evaluate", "fit", "predict", "warmup_linear"]
@@ -36,6 +37,7 @@ def fit(
     loss: Loss = F.cross_entropy,
     valid: Data | None = None,
     patience: int | None = None,
+    max_seconds: float | None = None,
     clip_norm: float | None = None,
     accumulate: int = 1,
     seed: int = 0,
@@ -60,6 +62,10 @@ def fit(
         loss: mean loss of a batch, `loss(outputs, labels)`.
         valid: data scored after each epoch, in either of the forms of `train`.
         patience: stop after this many epochs without a lower validation loss, and restore the best weights.
+        max_seconds: stop at the end of the first optimiser step at which this call has trained for so long,
+            the scoring of `valid` included. An epoch that is then unfinished has no row in the history, and
+            its weights are none that `patience` could restore; with a `checkpoint`, a later call goes on from
+            that step.
         clip_norm: largest Euclidean norm of the whole gradient.
         accumulate: batches whose gradients are averaged, by examples, into one optimiser step.
         seed: of the order of the examples.
@@ -74,20 +80,22 @@ def fit(
             within it; what it does must depend on the epoch alone.
 
     Returns:
-        The history of all epochs, those before a resume included.
+        The history of all epochs, those before a resume included; `stopped_by` says what ended the run.
 
     Raises:
-        ValueError: for data of unequal length, a one-shot iterator, no epoch, `patience` without `valid`, a
-            checkpoint that is damaged or of another run, a schedule that is spent, or an optimiser of
-            parameters that the model lacks; the message says which.
+        ValueError: for data of unequal length, a one-shot iterator, no epoch, no time, `patience` without
+            `valid`, a checkpoint that is damaged or of another run, a schedule that is spent, or an optimiser
+            of parameters that the model lacks; the message says which.
         OSError: if the checkpoint cannot be read or stored; what was stored before stays whole.
-        FloatingPointError: if the training loss of an epoch is not finite.
+        FloatingPointError: if the training loss of an epoch, or of its part before the stop, is not finite.
     """
     if epochs < 1 or batch_size < 1 or accumulate < 1 or checkpoint_every < 1:
         raise ValueError(
             f"epochs, batch_size, accumulate and checkpoint_every must be at least 1; got {epochs}, "
             f"{batch_size}, {accumulate}, {checkpoint_every}."
         )
+    if max_seconds is not None and not max_seconds > 0:
+        raise ValueError(f"max_seconds must be a positive number, or None for no limit; got {max_seconds}.")
     if patience is not None and valid is None:
         raise ValueError("patience needs validation data to watch: pass valid=(inputs, labels).")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -100,8 +108,8 @@ def fit(
     # One process trains with plain torch steps. This is the one place where several processes would hand
     # model, optimiser and batches to an Accelerator before the loop starts.
     model.to(device)
-    train = _on_device(train, device)
-    valid = None if valid is None else _on_device(valid, device)
+    train = examples.on_device(train, device)
+    valid = None if valid is None else examples.on_device(valid, device)
     run = RunState(model, optimizer, schedule, getattr(train, "generator", None), seed)
     path = None if checkpoint is None else Path(checkpoint)
     if path is not None:
@@ -130,6 +138,11 @@ def fit(
             schedule.step()
         run.steps += 1
 
+    begun = time.perf_counter()
+
+    def late() -> bool:
+        return max_seconds is not None and time.perf_counter() - begun >= max_seconds
+
     show = sys.stderr.isatty() if progress is None else progress
     with tqdm(total=epochs, initial=run.epoch, unit="epoch", disable=not show) as bar:
         while run.epoch < epochs and not run.stopped:
@@ -138,9 +151,10 @@ def fit(
                 on_epoch_start(run.epoch)
             model.train()
             gathered = 0  # examples whose gradients wait for the next step
-            for number, (inputs, labels) in enumerate(run.batches(train, batch_size), start=run.batch):
+            batches = iter(run.batches(train, batch_size))
+            for number, (inputs, labels) in enumerate(batches, start=run.batch):
                 with runtime.autocast(device):
-                    batch_loss = loss(_call(model, inputs), labels)
+                    batch_loss = loss(examples.call(model, inputs), labels)
                 run.losses.append(batch_loss.detach())
                 run.sizes.append(len(labels))
                 gathered += len(labels)
@@ -149,10 +163,16 @@ def fit(
                     step(gathered)
                     gathered = 0
                     run.batch = number + 1
-                    if path is not None and run.steps % checkpoint_every == 0:
+                    stop = late()
+                    if path is not None and (stop or run.steps % checkpoint_every == 0):
                         run.save(path)
+                    if stop:
+                        break
             if gathered:
                 step(gathered)
+            if late() and next(batches, None) is not None:  # within the epoch
+                run.mean_loss()
+                break
             row = run.end_epoch(time.perf_counter() - started)
             if valid is not None:
                 scores = evaluate(model, valid, loss=loss, device=device)
@@ -163,8 +183,11 @@ def fit(
                 run.save(path)
             bar.update()
             bar.set_postfix({name: f"{row[name]:.3f}" for name in row if name.endswith(("loss", "accuracy"))})
+            if late():
+                break
     if run.best is not None:
         model.load_state_dict(run.best)
+    run.history.stopped_by = "patience" if run.stopped else "time" if run.epoch < epochs else "epochs"
     return run.history
 
 
@@ -185,12 +208,13 @@ def predict(
     """
     device = device or runtime.device()
     model.to(device)
-    order = _length_order(inputs)
+    order = examples.length_order(inputs)
     outputs = []
     with _evaluation_mode(model), torch.inference_mode(), runtime.autocast(device):
         for index in order.split(batch_size):
-            batch = move(rows(inputs, index.to(_first(inputs).device)), device)
-            outputs.append(_call(model, batch).float().cpu())
+            index = index.to(examples.first(inputs).device)
+            batch = examples.move(examples.rows(inputs, index), device)
+            outputs.append(examples.call(model, batch).float().cpu())
     joined = torch.cat(outputs)
     result = torch.empty_like(joined)
     result[order] = joined
@@ -235,39 +259,6 @@ def _refuse_spent(
             f"The schedule is spent: the learning rate is 0 in all {steps} steps that are to do; make the "
             "optimizer and the schedule anew, as long as the whole run."
         )
-
-
-def _on_device(data: Data, device: torch.device) -> Data:
-    if not isinstance(data, tuple):
-        if isinstance(data, Iterator):
-            raise ValueError(
-                "The data are a one-shot iterator, which is empty after one epoch and cannot be resumed: "
-                "pass a list, a DataLoader or a pair of tensors."
-            )
-        return data
-    inputs, labels = data
-    lengths = {len(value) for value in (inputs.values() if isinstance(inputs, Mapping) else [inputs])}
-    if lengths != {len(labels)} or not len(labels):
-        raise ValueError(
-            "Inputs and labels must have the same number of examples, and one at least; "
-            f"got {sorted(lengths)} and {len(labels)}."
-        )
-    return move(inputs, device), labels.to(device)
-
-
-def _call(model: nn.Module, inputs: Inputs) -> Tensor:
-    return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
-
-
-def _first(inputs: Inputs) -> Tensor:
-    return next(iter(inputs.values())) if isinstance(inputs, Mapping) else inputs
-
-
-def _length_order(inputs: Inputs) -> Tensor:
-    """Indices that sort tokenised texts from long to short; the plain order for anything else."""
-    if isinstance(inputs, Mapping) and "attention_mask" in inputs:
-        return inputs["attention_mask"].sum(1).cpu().argsort(descending=True, stable=True)
-    return torch.arange(len(_first(inputs)))
 
 
 @contextmanager
