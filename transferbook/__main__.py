@@ -18,7 +18,11 @@ from transferbook.program import commands as classify
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "data_and_models.md"
 MARK = "% Below this line: written by `python -m transferbook catalogue`.\n"
-LOADERS = {"table": "frames", "data": "datasets", "model": "backbones"}  # kind of asset -> module
+# kind of asset -> module
+LOADERS = {
+    "table": "frames", "data": "datasets", "model": "backbones",
+    "language": "language_models",
+}  # fmt: skip
 MEGABYTE = 1e6
 COMFORT = 2e9  # bytes of free disk for the assets, unpacked and as features, and some peace of mind
 
@@ -225,7 +229,8 @@ def data_page() -> str:
     for other in table["also"].values():
         entries[other["kind"]] += _entry(other, users)
     data = entries["table"] + entries["data"]
-    page += f"\n## Data sets\n{data}\n## Pretrained models\n{entries['model']}"
+    models = entries["model"] + entries["language"]
+    page += f"\n## Data sets\n{data}\n## Pretrained models\n{models}"
     return introduction + mark + page
 
 
@@ -263,7 +268,7 @@ def chapters_using(root: Path) -> dict[str, list[str]]:
             study = root / "studies" / f"{name}.py"
             if study.is_file():
                 source += "\n" + study.read_text(encoding="utf-8")
-        calls = set(re.findall(r"\b(?:datasets|frames|backbones)\.\w+(?=\()", source))
+        calls = set(re.findall(r"\b(?:datasets|frames|backbones|language_models)\.\w+(?=\()", source))
         if re.search(r"\bdigits\.domains\(", source):
             calls |= {"datasets.rendered_digits", "datasets.optdigits", "datasets.mnist_5k"}
         for call in sorted(calls):
