@@ -34,7 +34,7 @@ class RMSNorm(nn.Module):
         self.weight, self.epsilon = nn.Parameter(torch.ones(width)), epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape (..., C)."""
+        """The same shape (..., D)."""
         return self.weight * (x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + self.epsilon))
 
 
@@ -54,22 +54,22 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """States (..., C) of states (..., C)."""
+        """States (..., D) of states (..., D)."""
         return self.down(F.silu(self.gate(x)) * self.up(x))
 
 
 def rotate(x: Tensor, positions: Tensor, base: float = 10_000.0) -> Tensor:
-    r"""Turn each pair of numbers $(x_i, x_{i + D/2})$ by the angle $t\,b^{-2i/D}$ of its position $t$.
+    r"""Turn each pair of numbers $(x_i, x_{i + d/2})$ by the angle $t\,b^{-2i/d}$ of its position $t$.
 
     The product of a query at t with a key at s then depends on the positions through t - s alone.
 
     Args:
-        x: queries or keys, shape (B, H, T, D), D even.
+        x: queries or keys, shape (B, H, T, d), d even.
         positions: of the tokens, shape (B, T) or (T,).
         base: b.
 
     Raises:
-        ValueError: if D is odd.
+        ValueError: if d is odd.
 
     Source: Su et al. (2024), RoFormer; the pairing is that of Llama's weights in `transformers`.
     """
@@ -77,9 +77,9 @@ def rotate(x: Tensor, positions: Tensor, base: float = 10_000.0) -> Tensor:
     if width % 2:
         raise ValueError(f"The width of a head must be even to be turned in pairs; got {width}.")
     kind = torch.promote_types(x.dtype, torch.float32)
-    frequencies = base ** (-torch.arange(0, width, 2, dtype=kind, device=x.device) / width)  # (D/2,)
-    angles = positions.to(kind).unsqueeze(-1) * frequencies  # (B, T, D/2)
-    cos, sin = (f(angles).unsqueeze(-3).to(x.dtype) for f in (torch.cos, torch.sin))  # (B, 1, T, D/2)
+    frequencies = base ** (-torch.arange(0, width, 2, dtype=kind, device=x.device) / width)  # (d/2,)
+    angles = positions.to(kind).unsqueeze(-1) * frequencies  # (B, T, d/2)
+    cos, sin = (f(angles).unsqueeze(-3).to(x.dtype) for f in (torch.cos, torch.sin))  # (B, 1, T, d/2)
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
@@ -88,7 +88,7 @@ class Cache:
     """The keys and values of the tokens that a decoder has read, layer by layer; it grows with each call.
 
     Attributes:
-        keys: for each layer, shape (B, kv_heads, S, D).
+        keys: for each layer, shape (B, kv_heads, S, d).
         values: likewise.
         present: (B, S), False where a token is padding; None before the first call.
     """
@@ -125,7 +125,7 @@ class DecoderConfig:
 
     Attributes:
         vocabulary: number of tokens V.
-        width: of the network, C.
+        width: of the network, D.
         layers: number of blocks.
         heads: of queries, in each.
         kv_heads: of keys and values.

@@ -3,7 +3,7 @@
 Every part is written out, so that each number between input and output can be read or changed by a hook: the
 weights of attention pass through `MultiHeadAttention.weights`, the heads' outputs through `.heads`, the state
 after each half of a `Block` through `.after_attention` and `.after_feed_forward`. Letters of shapes: B batch,
-T tokens that ask, S tokens that are asked, H heads, D width of one head, C width of the network.
+T tokens that ask, S tokens that are asked, H heads, D width of the network, d width of one head.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ += ["attention", "attention_weights", "causal_mask", "sinusoidal"]
 
 
 def attention_weights(queries: Tensor, keys: Tensor, allowed: Tensor | None = None) -> Tensor:
-    r"""How much each token listens to each other one, $\operatorname{softmax}(Q K^\top / \sqrt{D})$.
+    r"""How much each token listens to each other one, $\operatorname{softmax}(Q K^\top / \sqrt{d})$.
 
     Args:
-        queries: shape (..., T, D).
-        keys: shape (..., S, D).
+        queries: shape (..., T, d).
+        keys: shape (..., S, d).
         allowed: booleans that broadcast to (..., T, S); a weight where it is False is exactly 0. Every row
             needs at least one True, or its weights are not numbers.
 
@@ -48,7 +48,7 @@ def attention_weights(queries: Tensor, keys: Tensor, allowed: Tensor | None = No
 
 
 def attention(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None = None) -> Tensor:
-    """The values (..., S, D), averaged for each query with its `attention_weights`; shape (..., T, D).
+    """The values (..., S, d), averaged for each query with its `attention_weights`; shape (..., T, d).
 
     Raises:
         ValueError: as `attention_weights`.
@@ -62,10 +62,10 @@ def causal_mask(length: int, device: torch.device | None = None) -> Tensor:
 
 
 def sinusoidal(length: int, width: int, base: float = 10_000.0) -> Tensor:
-    r"""Positions as waves: $\sin(t\,\omega_i)$ and $\cos(t\,\omega_i)$ in turn, $\omega_i = b^{-2i/C}$.
+    r"""Positions as waves: $\sin(t\,\omega_i)$ and $\cos(t\,\omega_i)$ in turn, $\omega_i = b^{-2i/D}$.
 
     Returns:
-        Shape (T, C), in torch's default precision.
+        Shape (T, D), in torch's default precision.
 
     Raises:
         ValueError: if the width is odd.
@@ -74,8 +74,8 @@ def sinusoidal(length: int, width: int, base: float = 10_000.0) -> Tensor:
     """
     if width % 2:
         raise ValueError(f"width must be even: each wave takes a sine and a cosine; got {width}.")
-    frequencies = base ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)  # (C/2,)
-    angles = torch.outer(torch.arange(length, dtype=torch.float64), frequencies)  # (T, C/2)
+    frequencies = base ** (-torch.arange(0, width, 2, dtype=torch.float64) / width)  # (D/2,)
+    angles = torch.outer(torch.arange(length, dtype=torch.float64), frequencies)  # (T, D/2)
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).to(torch.get_default_dtype())
 
 
@@ -83,7 +83,7 @@ class MultiHeadAttention(nn.Module):
     """Attention in several heads side by side, each with queries, keys and values of its own.
 
     Args:
-        width: of the network, C; a multiple of `heads`.
+        width: of the network, D; a multiple of `heads`.
         heads: of queries, H.
         kv_heads: of keys and values; each serves H / kv_heads neighbouring heads of queries. None means H.
         bias: whether the four linear layers have one.
@@ -105,7 +105,7 @@ class MultiHeadAttention(nn.Module):
         self.value = nn.Linear(width, kv_heads * self.size, bias=bias)
         self.output = nn.Linear(width, width, bias=bias)
         self.weights = nn.Identity()  # sees (B, H, T, S)
-        self.heads = nn.Identity()  # sees (B, H, T, D)
+        self.heads = nn.Identity()  # sees (B, H, T, d)
 
     def forward(
         self,
@@ -114,23 +114,23 @@ class MultiHeadAttention(nn.Module):
         rotate: Callable[[Tensor], Tensor] | None = None,
         remember: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
     ) -> Tensor:
-        """New states (B, T, C) of states (B, T, C).
+        """New states (B, T, D) of states (B, T, D).
 
         Args:
             x: what the tokens hold.
             allowed: booleans that broadcast to (B, H, T, S).
-            rotate: turns queries and keys (B, heads, T, D) by their positions.
+            rotate: turns queries and keys (B, heads, T, d) by their positions.
             remember: takes the keys and values of these tokens and gives those of all tokens, old and new.
         """
-        split = (*x.shape[:-1], -1, self.size)  # (B, T, heads, D)
+        split = (*x.shape[:-1], -1, self.size)  # (B, T, heads, d)
         queries, keys, values = (f(x).view(split).transpose(1, 2) for f in (self.query, self.key, self.value))
         if rotate is not None:
             queries, keys = rotate(queries), rotate(keys)
         if remember is not None:
-            keys, values = remember(keys, values)  # (B, kv_heads, S, D)
+            keys, values = remember(keys, values)  # (B, kv_heads, S, d)
         if self.groups > 1:
             keys, values = (part.repeat_interleave(self.groups, dim=1) for part in (keys, values))
-        mixed = self.heads(self.weights(attention_weights(queries, keys, allowed)) @ values)  # (B, H, T, D)
+        mixed = self.heads(self.weights(attention_weights(queries, keys, allowed)) @ values)  # (B, H, T, d)
         return self.output(mixed.transpose(1, 2).flatten(2))
 
 
@@ -147,7 +147,7 @@ class FeedForward(nn.Module):
         self.up, self.down = nn.Linear(width, hidden), nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """States (..., C) of states (..., C)."""
+        """States (..., D) of states (..., D)."""
         return self.down(F.gelu(self.up(x)))
 
 
@@ -171,10 +171,10 @@ class Block(nn.Module):
         super().__init__()
         self.attention, self.feed_forward, self.norm_first = attention, feed_forward, norm_first
         self.attention_norm, self.feed_forward_norm = norms
-        self.after_attention, self.after_feed_forward = nn.Identity(), nn.Identity()  # see (B, T, C)
+        self.after_attention, self.after_feed_forward = nn.Identity(), nn.Identity()  # see (B, T, D)
 
     def forward(self, x: Tensor, **how: object) -> Tensor:
-        """States (B, T, C) of states (B, T, C); `how` goes to the attention."""
+        """States (B, T, D) of states (B, T, D); `how` goes to the attention."""
         if self.norm_first:
             x = self.after_attention(x + self.attention(self.attention_norm(x), **how))
             return self.after_feed_forward(x + self.feed_forward(self.feed_forward_norm(x)))
@@ -188,7 +188,7 @@ class EncoderConfig:
 
     Attributes:
         vocabulary: number of tokens.
-        width: of the network, C.
+        width: of the network, D.
         layers: number of blocks.
         heads: of each.
         hidden: width in the middle of each feed-forward half.
@@ -237,7 +237,7 @@ class Encoder(nn.Module):
         )
 
     def forward(self, tokens: Tensor, present: Tensor | None = None) -> Tensor:
-        """States (B, T, C) of tokens (B, T).
+        """States (B, T, D) of tokens (B, T).
 
         Args:
             tokens: indices.
