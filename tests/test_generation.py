@@ -15,7 +15,7 @@ P = torch.tensor([0.1, 0.4, 0.05, 0.3, 0.15])
 def draws(count: int = 20_000, **how: object) -> torch.Tensor:
     """How often each of five tokens with the probabilities P is drawn."""
     generator = torch.Generator().manual_seed(0)
-    drawn = generation.choose(P.log().expand(count, -1), generator=generator, **how)
+    drawn = generation.choose_token(P.log().expand(count, -1), generator=generator, **how)
     return torch.bincount(drawn, minlength=5) / count
 
 
@@ -48,7 +48,7 @@ def test_choose_draws_as_often_as_it_should(how, expected):
 @pytest.mark.parametrize("how", [{"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}])
 def test_choose_refuses(how):
     with pytest.raises(ValueError, match="must be at least 0, top_k"):
-        generation.choose(P[None], **how)
+        generation.choose_token(P[None], **how)
 
 
 def test_greedy_is_the_argmax_again_and_again(model):

@@ -1,4 +1,4 @@
-"""Running text to learn a language from, as whole works: `Corpus` of train, valid and test.
+"""Running text to learn a language from, as whole works: `RunningText` of train, valid and test.
 
 Nothing is labelled here. `datasets` gives examples with labels; a chapter that predicts the next character
 starts with these.
@@ -18,7 +18,7 @@ TEST_PLAYS = ("as-you-like-it", "henry-v", "julius-caesar", "macbeth")
 
 
 @dataclass(frozen=True)
-class Corpus:
+class RunningText:
     """Texts of one kind, each on one side.
 
     Attributes:
@@ -47,7 +47,7 @@ class Corpus:
             raise ValueError(f"{self.name}: {', '.join(shared)} is on two sides; a work belongs on one.")
 
 
-def shakespeare() -> Corpus:
+def shakespeare() -> RunningText:
     """Shakespeare's plays, 38 with Edward III: four for valid, four for test, the others for train.
 
     Plain text: names of speakers in capitals, stage directions and headings on lines of their own, a blank
@@ -63,7 +63,7 @@ def shakespeare() -> Corpus:
     members = assets.read_members("shakespeare")
     plays = {PurePosixPath(path).stem: plain_text(text.decode("utf-8")) for path, text in members.items()}
     held_out = {*VALID_PLAYS, *TEST_PLAYS}
-    return Corpus(
+    return RunningText(
         "shakespeare",
         {title: plays[title] for title in sorted(plays) if title not in held_out},
         {title: plays[title] for title in VALID_PLAYS},

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from transferbook.models.decoder import Cache, Decoder
 
-__all__ = ["choose", "generate"]
+__all__ = ["choose_token", "generate"]
 
 
-def choose(
+def choose_token(
     logits: Tensor,
     temperature: float = 0.0,
     top_k: int | None = None,
@@ -68,7 +68,7 @@ def generate(
         use_cache: read each token once; False reads everything anew at each step, which gives the same.
         stop: a token that ends a text, which is filled with it from there on; when all have ended, so does
             the writing.
-        how: `temperature`, `top_k`, `top_p`, `generator` of `choose`.
+        how: `temperature`, `top_k`, `top_p`, `generator` of `choose_token`.
 
     Raises:
         ValueError: if a text ends in padding, or `steps` is below 1.
@@ -80,7 +80,7 @@ def generate(
     read, mask, written = tokens, present, []
     ended = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
     for _ in range(steps):
-        token = choose(model(read, mask, cache, last=True)[:, -1], **how)  # (B,)
+        token = choose_token(model(read, mask, cache, last=True)[:, -1], **how)  # (B,)
         if stop is not None:
             token = token.masked_fill(ended, stop)
             ended |= token == stop
