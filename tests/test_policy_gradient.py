@@ -120,6 +120,23 @@ def test_training_raises_the_return_and_leaves_the_start_as_it_was():
         assert not trained[name].requires_grad
 
 
+def test_training_is_adam_on_one_batch_of_episodes_after_another():
+    start = pg.stack_policies(pg.new_policies(2, 3))
+    curve, trained = pg.train_policies(start, 3, 5, episodes=4, half_length=1.0, swapped=True, rate=0.1)
+    weights = {name: value.clone().requires_grad_() for name, value in start.items()}
+    optimizer = torch.optim.Adam(weights.values(), lr=0.1)
+    env, random = pg.cart_poles(2 * 4, half_length=1.0), np.random.default_rng([5, 1])
+    env.reset(seed=5)
+    for returns in curve:
+        batch = pg.play_episodes(weights, env, random, swapped=True)
+        np.testing.assert_allclose(returns, lengths(batch[2]).double().mean(dim=1).cpu(), rtol=1e-6)
+        optimizer.zero_grad()
+        pg.reinforce_loss(weights, *batch).backward()
+        optimizer.step()
+    for name, value in weights.items():
+        torch.testing.assert_close(trained[name], value.detach(), rtol=0, atol=1e-6)
+
+
 def test_the_same_seed_trains_the_same_and_another_seed_does_not():
     weights = pg.stack_policies(pg.new_policies(2, 3))
     one, again, other = (pg.train_policies(weights, 4, seed=seed)[0] for seed in (1, 1, 2))

@@ -268,7 +268,7 @@ def chapters_using(root: Path) -> dict[str, list[str]]:
             study = root / "studies" / f"{name}.py"
             if study.is_file():
                 source += "\n" + study.read_text(encoding="utf-8")
-        calls = set(re.findall(r"\b(?:datasets|frames|corpora|backbones|language_models)\.\w+(?=\()", source))
+        calls = set(re.findall(rf"\b(?:{'|'.join(LOADERS.values())})\.\w+(?=\()", source))
         if re.search(r"\bdigits\.domains\(", source):
             calls |= {"datasets.rendered_digits", "datasets.optdigits", "datasets.mnist_5k"}
         for call in sorted(calls):

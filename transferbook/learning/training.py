@@ -125,11 +125,11 @@ def fit(
         _refuse_spent(schedule, train, batch_size, accumulate, epochs - run.epoch)
     run.epochs = max(run.epochs, epochs)
 
-    def step(examples: int) -> None:
+    def step(count: int) -> None:
         if accumulate > 1:
             for parameter in parameters:
                 if parameter.grad is not None:
-                    parameter.grad.div_(examples)
+                    parameter.grad.div_(count)
         if clip_norm is not None:
             nn.utils.clip_grad_norm_(parameters, clip_norm)
         optimizer.step()

@@ -16,26 +16,7 @@ from torch.nn import functional as F
 
 from transferbook.models.transformer import Block, MultiHeadAttention
 
-__all__ = ["Cache", "Decoder", "DecoderConfig", "RMSNorm", "SwiGLU", "rotate"]
-
-
-class RMSNorm(nn.Module):
-    r"""Divide by the root of the mean square: $g \cdot x / \sqrt{\overline{x^2} + \varepsilon}$.
-
-    Args:
-        width: of what is normalised, the last axis.
-        epsilon: under the root.
-
-    Source: Zhang & Sennrich (2019), Root mean square layer normalization.
-    """
-
-    def __init__(self, width: int, epsilon: float = 1e-6) -> None:
-        super().__init__()
-        self.weight, self.epsilon = nn.Parameter(torch.ones(width)), epsilon
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The same shape (..., D)."""
-        return self.weight * (x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + self.epsilon))
+__all__ = ["Cache", "Decoder", "DecoderConfig", "SwiGLU", "rotate"]
 
 
 class SwiGLU(nn.Module):
@@ -97,11 +78,6 @@ class Cache:
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
         self.present: Tensor | None = None
-
-    @property
-    def length(self) -> int:
-        """Number of tokens S in it, padding counted."""
-        return 0 if self.present is None else self.present.shape[1]
 
     @property
     def bytes(self) -> int:
@@ -173,12 +149,12 @@ class Decoder(nn.Module):
             Block(
                 MultiHeadAttention(width, config.heads, config.kv_heads, bias=False),
                 SwiGLU(width, config.hidden),
-                (RMSNorm(width, epsilon), RMSNorm(width, epsilon)),
+                (nn.RMSNorm(width, epsilon), nn.RMSNorm(width, epsilon)),
                 norm_first=True,
             )
             for _ in range(config.layers)
         )
-        self.norm = RMSNorm(width, epsilon)
+        self.norm = nn.RMSNorm(width, epsilon)
         for weight in self.parameters():
             if weight.ndim == 2:
                 nn.init.normal_(weight, std=0.02)

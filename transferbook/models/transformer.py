@@ -1,9 +1,9 @@
 """The transformer: attention, heads, blocks, and an encoder that can take the weights of a BERT.
 
 Every part is written out, so that each number between input and output can be read or changed by a hook: the
-weights of attention pass through `MultiHeadAttention.weights`, the heads' outputs through `.heads`, the state
-after each half of a `Block` through `.after_attention` and `.after_feed_forward`. Letters of shapes: B batch,
-T tokens that ask, S tokens that are asked, H heads, D width of the network, d width of one head.
+weights of attention pass through `MultiHeadAttention.weights`, the heads' outputs through `.heads`. Letters
+of shapes: B batch, T tokens that ask, S tokens that are asked, H heads, D width of the network, d width of
+one head.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | N
     return attention_weights(queries, keys, allowed) @ values
 
 
-def causal_mask(length: int, device: torch.device | None = None) -> Tensor:
+def causal_mask(length: int) -> Tensor:
     """Booleans (T, T): token t may look at itself and at what stands before it."""
-    return torch.ones(length, length, dtype=torch.bool, device=device).tril()
+    return torch.ones(length, length, dtype=torch.bool).tril()
 
 
 def sinusoidal(length: int, width: int, base: float = 10_000.0) -> Tensor:
@@ -171,15 +171,14 @@ class Block(nn.Module):
         super().__init__()
         self.attention, self.feed_forward, self.norm_first = attention, feed_forward, norm_first
         self.attention_norm, self.feed_forward_norm = norms
-        self.after_attention, self.after_feed_forward = nn.Identity(), nn.Identity()  # see (B, T, D)
 
     def forward(self, x: Tensor, **how: object) -> Tensor:
         """States (B, T, D) of states (B, T, D); `how` goes to the attention."""
         if self.norm_first:
-            x = self.after_attention(x + self.attention(self.attention_norm(x), **how))
-            return self.after_feed_forward(x + self.feed_forward(self.feed_forward_norm(x)))
-        x = self.after_attention(self.attention_norm(x + self.attention(x, **how)))
-        return self.after_feed_forward(self.feed_forward_norm(x + self.feed_forward(x)))
+            x = x + self.attention(self.attention_norm(x), **how)
+            return x + self.feed_forward(self.feed_forward_norm(x))
+        x = self.attention_norm(x + self.attention(x, **how))
+        return self.feed_forward_norm(x + self.feed_forward(x))
 
 
 @dataclass(frozen=True)
