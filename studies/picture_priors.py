@@ -3,7 +3,8 @@
 A small convolutional network and a fully connected one with as many parameters, on pictures as they are and
 on the same pictures with their pixels shuffled, in one order for all; and the convolutional network with
 pictures changed at random while it trains, by one kind of change at a time. The learning rate of each was
-chosen by the rows with `scored_on="valid"`, on seeds of their own.
+chosen by the rows with `scored_on="valid"`, on seeds of their own. Pictures and recipe are those of the study
+`which_layers`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from transferbook.data import datasets, digits, splits
-from transferbook.evidence import metrics
-from transferbook.learning import training
+from transferbook.data import splits
+from transferbook.evidence import studies
 
 SEEDS = range(8)
 TUNING_SEEDS = (100, 101)
@@ -31,7 +31,6 @@ STEPS = 300
 BATCH = 50
 DATA = ("digits", "pictograms")
 CHANGES = ("none", "shift", "turn", "scale", "noise", "mirror", "all but mirror")
-PIECES = 10  # of the test pictures, each scored by itself
 
 CHOSEN: dict[tuple[str, str, str, str], float] = {
     ("fully connected", "digits", "in place", "none"): 0.001,
@@ -122,10 +121,8 @@ def chosen(rows: pd.DataFrame) -> dict[tuple[str, str, str, str], float]:
 
 
 def run(config: Config, seed: int) -> dict[str, float]:
-    """Draw the labelled pictures, train, score once.
-
-    "piece_0" to "piece_9" are the accuracies on every tenth test picture: how far another draw of them moves.
-    """
+    """Draw the labelled pictures, train, score once."""
+    layers = studies.open_study("which_layers").module
     train, valid, test = parts(config.data)
     train = splits.subset(train, per_class=PER_CLASS[config.data], seed=seed)
     held_out = test if config.scored_on == "test" else valid
@@ -136,12 +133,7 @@ def run(config: Config, seed: int) -> dict[str, float]:
     torch.manual_seed(seed)
     network = nn.Sequential(Changed(config.change), new_network(config.method, len(train.labels.unique())))
     fit(network, inputs, train.labels, config.rate, seed)
-    logits = training.predict(network, scored)
-    found = {"accuracy": metrics.classification_scores(logits, held_out.labels)["accuracy"]}
-    if config.scored_on == "test":
-        right = (logits.argmax(dim=1) == held_out.labels).double()
-        found |= {f"piece_{k}": float(right[k::PIECES].mean()) for k in range(PIECES)}
-    return found
+    return layers.scores(network, scored, held_out.labels, in_pieces=config.scored_on == "test")
 
 
 class Changed(nn.Module):
@@ -202,35 +194,18 @@ def parameters(network: nn.Module) -> int:
 
 
 def fit(network: nn.Module, inputs: Tensor, labels: Tensor, rate: float, seed: int) -> None:
-    """AdamW with warm-up and linear decay."""
-    in_epoch = -(-len(labels) // BATCH)
-    epochs = -(-STEPS // in_epoch)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01, fused=True)
-    training.fit(
-        network,
-        (inputs, labels),
-        optimizer=optimizer,
-        schedule=training.warmup_linear(optimizer, epochs * in_epoch),
-        epochs=epochs,
-        batch_size=BATCH,
-        clip_norm=1.0,
-        seed=seed,
-    )
+    """The recipe of `which_layers`, with the steps and the batches of this study."""
+    layers = studies.open_study("which_layers").module
+    layers.fit(network, inputs, labels, rate, STEPS, seed, BATCH)
 
 
 def standardised(images: Tensor, reference: Tensor) -> Tensor:
     """Pixels with the mean 0 and the deviation 1 of the reference's."""
-    pixels = reference.float()
-    return (images.float() - pixels.mean()) / pixels.std()
+    return studies.open_study("which_layers").module.standardised(images, reference)
 
 
 @functools.cache
 def parts(data: str) -> tuple[splits.Part, splits.Part, splits.Part]:
     """Train, valid and test, grey and bright on dark; labels are drawn from train."""
-    found = datasets.mnist_5k() if data == "digits" else datasets.openmoji("color", SIZE)
-    sides = (found.train, found.valid, found.test)
-    images = torch.cat([part.inputs for part in sides])
-    images = digits.resize(images, SIZE) if data == "digits" else 255 - images.float().mean(1, keepdim=True)
-    groups = None if data == "digits" else sum((part.groups for part in sides), ())
-    whole = splits.Part(images, torch.cat([part.labels for part in sides]), groups)
+    whole, _ = studies.open_study("which_layers").module.pictures(data)
     return splits.split(whole, valid=0.15, test=0.4)

@@ -49,7 +49,7 @@ CHOSEN: dict[tuple[str, str, str, int], float] = {
     ("shuffled", "digits", "digits", 1): 0.001,
     ("shuffled", "digits", "digits", 2): 0.0003,
     ("shuffled", "digits", "digits", 3): 0.0003,
-    ("shuffled", "digits", "digits", 4): 0.0003,
+    ("shuffled", "digits", "digits", 4): 0.001,
     ("shuffled and frozen", "digits", "digits", 1): 0.001,
     ("shuffled and frozen", "digits", "digits", 2): 0.0003,
     ("shuffled and frozen", "digits", "digits", 3): 0.0003,
@@ -168,10 +168,7 @@ def chosen(rows: pd.DataFrame) -> dict[tuple[str, str, str, int], float]:
 
 
 def run(config: Config, seed: int) -> dict[str, float]:
-    """Draw the labels of the target, start the network, train what is not frozen, score once.
-
-    "piece_0" to "piece_9" are the accuracies on every tenth test picture: how far another draw of them moves.
-    """
+    """Draw the labels of the target, start the network, train what is not frozen, score once."""
     train, valid, test = target_parts(config.target)
     train = splits.subset(train, per_class=PER_CLASS[config.target], seed=seed)
     held_out = test if config.scored_on == "test" else valid
@@ -181,20 +178,16 @@ def run(config: Config, seed: int) -> dict[str, float]:
         below, network = network[: config.blocks], network[config.blocks :]
         inputs, scored = training.predict(below, inputs), training.predict(below, scored)
     fit(network, inputs, train.labels, config.rate, STEPS["target"], seed)
-    logits = training.predict(network, scored)
-    found = {"accuracy": metrics.classification_scores(logits, held_out.labels)["accuracy"]}
-    if config.scored_on == "test":
-        right = (logits.argmax(dim=1) == held_out.labels).double()
-        found |= {f"piece_{k}": float(right[k::PIECES].mean()) for k in range(PIECES)}
-    return found
+    return scores(network, scored, held_out.labels, in_pieces=config.scored_on == "test")
 
 
 def start(config: Config, seed: int) -> nn.Sequential:
     """A new network whose lowest blocks come from the source, as they are or shuffled."""
+    weights = source_weights(config.source, seed) if config.blocks else {}  # may train, which draws numbers
     torch.manual_seed(seed)
     network = new_network(len(target_parts(config.target)[0].labels.unique()))
     if config.blocks:
-        below = {name: weight.clone() for name, weight in source_weights(config.source, seed).items()}
+        below = {name: weight.clone() for name, weight in weights.items()}
         for name, weight in below.items():
             if "shuffled" in config.method:
                 below[name] = weight.flatten()[torch.randperm(weight.numel())].view_as(weight)
@@ -226,9 +219,11 @@ def source_weights(source: str, seed: int) -> dict[str, Tensor]:
     return {name: weight.clone() for name, weight in network.state_dict().items()}
 
 
-def fit(network: nn.Module, inputs: Tensor, labels: Tensor, rate: float, steps: int, seed: int) -> None:
-    """AdamW with warm-up and linear decay."""
-    in_epoch = -(-len(labels) // BATCH)
+def fit(
+    network: nn.Module, inputs: Tensor, labels: Tensor, rate: float, steps: int, seed: int, batch: int = BATCH
+) -> None:
+    """AdamW with warm-up and linear decay, for whole epochs of at least `steps` steps."""
+    in_epoch = -(-len(labels) // batch)
     epochs = -(-steps // in_epoch)
     optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01, fused=True)
     schedule = training.warmup_linear(optimizer, epochs * in_epoch)
@@ -238,10 +233,20 @@ def fit(network: nn.Module, inputs: Tensor, labels: Tensor, rate: float, steps: 
         optimizer=optimizer,
         schedule=schedule,
         epochs=epochs,
-        batch_size=BATCH,
+        batch_size=batch,
         clip_norm=1.0,
         seed=seed,
     )
+
+
+def scores(network: nn.Module, inputs: Tensor, labels: Tensor, *, in_pieces: bool) -> dict[str, float]:
+    """The accuracy; in pieces, on every tenth picture too: how far another draw of pictures moves it."""
+    logits = training.predict(network, inputs)
+    found = {"accuracy": metrics.classification_scores(logits, labels)["accuracy"]}
+    if in_pieces:
+        right = (logits.argmax(dim=1) == labels).double()
+        found |= {f"piece_{k}": float(right[k::PIECES].mean()) for k in range(PIECES)}
+    return found
 
 
 def standardised(images: Tensor, reference: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from transferbook.data import splits
-from transferbook.evidence import metrics, studies
+from transferbook.evidence import studies
 from transferbook.learning import training
 
 SEEDS = range(8)
@@ -86,12 +86,7 @@ def run(config: Config, seed: int) -> dict[str, float]:
         below, network = network[: config.blocks], network[config.blocks :]
         inputs, scored = training.predict(below, inputs), training.predict(below, scored)
     layers.fit(network, inputs, train.labels, config.rate, layers.STEPS["target"], seed)
-    logits = training.predict(network, scored)
-    found = {"accuracy": metrics.classification_scores(logits, held_out.labels)["accuracy"]}
-    if config.scored_on == "test":
-        right = (logits.argmax(dim=1) == held_out.labels).double()
-        found |= {f"piece_{k}": float(right[k :: layers.PIECES].mean()) for k in range(layers.PIECES)}
-    return found
+    return layers.scores(network, scored, held_out.labels, in_pieces=config.scored_on == "test")
 
 
 @functools.cache

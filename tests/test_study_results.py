@@ -11,6 +11,7 @@ from transferbook.evidence import reruns, studies
 
 NAMES = studies.names()
 SECONDS = 34.0  # of recorded run time for each study, so that one study more takes nothing from the others
+TWICE_SECONDS = 8.0  # for rows that are run twice
 CHANGED_SECONDS = 240.0  # for rows that differ from those of the last commits, all studies together
 
 
@@ -64,3 +65,18 @@ def test_rows_drawn_by_the_commit_come_out_again(name, commit, changed):
     for config, seed, _ in drawn:
         problems += reruns.agree(name, config, seed, studies.rerun(name, config, seed))
     assert not problems, "\n".join(problems)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_does_not_depend_on_what_ran_before_it(name, tmp_path):
+    """What a run keeps for the next one, a trained source say, must not move the random numbers of a row."""
+    text = studies.open_study(name).path.read_bytes()
+    for number, (config, seed, _) in enumerate(reruns.draw(name, "first and again", TWICE_SECONDS)):
+        path = tmp_path / f"{name}_{number}.py"
+        path.write_bytes(text)
+        study = studies.open_file(path)  # a module of its own, which has kept nothing yet
+        first, again = (
+            {name: value for name, value in study.run(config, seed).items() if not name.endswith("_seconds")}
+            for _ in range(2)
+        )
+        assert first == again, f"{config}, seed {seed}"
