@@ -31,6 +31,14 @@ def test_texts_are_ordered_by_length_and_others_left():
     assert examples.length_order({"x": TEXTS["input_ids"]}).tolist() == [0, 1, 2, 3]
 
 
+def test_texts_of_one_length_stay_in_their_order():
+    lengths = torch.tensor([2, 1, 3]).repeat(100)  # so many that a sort that may mix equals does so
+    mask = torch.arange(3) < lengths[:, None]
+    assert examples.length_order({"attention_mask": mask.long()}).tolist() == sorted(
+        range(300), key=lambda row: -int(lengths[row])
+    )
+
+
 def test_a_dict_is_handed_over_by_name():
     class Minus(nn.Module):
         def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
