@@ -218,6 +218,8 @@ def test_text_has_two_digits_of_the_half_width():
     assert str(intervals.binomial(850, 1_000)) == "0.850 [0.827, 0.871] over 1,000 test examples"
     assert str(intervals.mean([0.1] * 3)) == "0.10 [0.10, 0.10] over 3 seeds"  # but for rounding
     assert str(Interval(0.0, 0.0, 0.0, 5, "seeds", "")) == "0.000 [0.000, 0.000] over 5 seeds"
+    assert str(Interval(-1e-4, -0.0164, 0.0162, 5, "seeds", "")) == "0.000 [-0.016, 0.016] over 5 seeds"
+    assert str(Interval(0.0158, -2e-4, 0.0318, 5, "seeds", "")) == "0.016 [0.000, 0.032] over 5 seeds"
 
 
 @pytest.mark.parametrize(

@@ -55,11 +55,11 @@ class Interval:
         return (self.high - self.low) / 2
 
     def __str__(self) -> str:
-        """`0.142 [0.118, 0.167] over 5 seeds`: two significant digits of the half-width."""
+        """`0.142 [0.118, 0.167] over 5 seeds`: two significant digits of the half-width; no minus zero."""
         largest = max(abs(self.low), abs(self.high))
         scale = self.half_width if self.half_width > 1e-12 * largest else abs(self.mean)
         digits = min(max(1 - math.floor(math.log10(scale)), 0), 12) if scale > 0 else 3
-        mean, low, high = (f"{value:,.{digits}f}" for value in (self.mean, self.low, self.high))
+        mean, low, high = (f"{value:z,.{digits}f}" for value in (self.mean, self.low, self.high))
         return f"{mean} [{low}, {high}] over {self.n:,} {self.unit}"
 
 

@@ -107,6 +107,6 @@ def _text(cell: Cell, decimals: int, say_size: bool) -> str:
         return str(cell) if say_size else str(cell).partition(" over ")[0]
     if isinstance(cell, int):
         return f"{cell:,}"
-    text = f"{cell:,.{decimals}f}"
+    text = f"{cell:z,.{decimals}f}"
     far = abs(float(text.replace(",", "")) - cell) > abs(cell) / 10
     return f"{cell:.{DIGITS}g}" if far or decimals > MOST_DECIMALS else text
