@@ -145,6 +145,7 @@ def test_a_glued_table_is_a_table_with_headers(page: BeautifulSoup) -> None:
     assert heads == [("col", "gain"), ("col", "labels"), ("row", "probe <32>")]
     assert [td.get_text() for td in table.tbody.find_all("td")] == ["0.142 [0.118, 0.167]", "32"]
     assert table.caption.get_text() == "In brackets: 95 % intervals over 5 seeds."
+    assert [span.get_text() for span in table.select("td > span.interval")] == ["[0.118, 0.167]"]
 
 
 def test_a_self_check_is_a_group_of_radio_buttons_with_feedback(page: BeautifulSoup) -> None:
