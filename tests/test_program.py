@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from PIL import Image
 from transferbook import __main__ as command
 from transferbook.data.datasets import read_image
 from transferbook.data.splits import Part, Splits
-from transferbook.program import classify, model_file, own_parts, predictor, readers, report
+from transferbook.program import classify, model_file, own_parts, pairs, predictor, readers, report
 
 GOOD, BAD = ("warm", "funny", "gripping", "lovely"), ("dull", "clumsy", "lifeless", "boring")
 QUICK = classify.Settings(seconds=0, max_tokens=12, size=32, cache=False)
@@ -193,6 +194,28 @@ def test_fine_tuning_where_there_is_time(folder):
     assert names[-2:] == ["fine-tuned, 1 epoch at 0.0003", "fine-tuned, 1 epoch at 0.001"]
 
 
+def test_few_texts_are_also_paired_and_none_of_the_test_part(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(pairs, "RUNS", ((2, 1e-4), (2, 3e-5)))
+    splits, _ = own_parts.read(table, 32, ("text", "label", None))
+    given, tune = [], pairs.contrastive.tune
+
+    def watched(backbone, texts, labels, **options):
+        given.append((list(texts), labels.tolist()))
+        return tune(backbone, texts, labels, **options)
+
+    monkeypatch.setattr(pairs.contrastive, "tune", watched)
+    settings = classify.Settings(seconds=None, max_tokens=12, cache=False, max_epochs=1)
+    model = classify.train(splits, settings, save=tmp_path / "a.model")
+    names = [tried["name"] for tried in model.card["candidates"]]
+    assert sum(name.startswith("pairs, 2 steps at") for name in names) == 16  # half with equal classes
+    assert names[-1].startswith("fine-tuned, 1 epoch")  # from a head of the network as it was
+    assert given == [(list(splits.train.inputs), splits.train.labels.tolist())] * 2
+    given.clear()
+    for others in ({"pairs": 0}, {"max_epochs": 0}, {"pairs": 19}):  # 39 texts of two classes
+        classify.train(splits, classify.Settings(**asdict(settings) | others))
+    assert given == []
+
+
 def test_a_source_is_tried_and_must_have_the_same_classes(table, tmp_path):
     model = classify.train(table, QUICK, source=table)
     names = " ".join(tried["name"] for tried in model.card["candidates"])
@@ -222,8 +245,9 @@ def test_inputs_and_settings_that_make_no_sense(texts, table):
         classify.Settings(abstain_below=2)
     with pytest.raises(ValueError, match=r"seconds is -1"):
         classify.Settings(seconds=-1)
-    with pytest.raises(ValueError, match=r"max_epochs \(-1\)"):
-        classify.Settings(max_epochs=-1)
+    for wrong in ("pairs", "max_epochs"):
+        with pytest.raises(ValueError, match=rf"{wrong} \(-1\)"):
+            classify.Settings(**{wrong: -1})
     with pytest.raises(ValueError, match="There is no backbone 'nope'; there are minilm"):
         classify.Settings(backbone="nope")
     with pytest.raises(ValueError, match="efficientnet_lite0 reads pictures, and the data are texts"):
@@ -281,10 +305,11 @@ def run(*arguments: object) -> int:
 
 def test_train_predict_and_report_by_command(table, tmp_path, capsys):
     saved = tmp_path / "a.model"
-    options = ["--seconds", 0, "--tokens", 12, "--group", "film", "--save", saved]
+    options = ["--seconds", 0, "--tokens", 12, "--group", "film", "--pairs", 5, "--save", saved]
     assert run("train", table, *options) == 0
     out = capsys.readouterr().out
     assert "test accuracy" in out and "a.model: 0." in out
+    assert classify.load(saved).card["settings"]["pairs"] == 5
     assert run("report", saved) == 0
     assert (tmp_path / "a.html").read_text().startswith("<!doctype html>")
     (tmp_path / "new").mkdir()

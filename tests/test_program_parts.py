@@ -14,7 +14,7 @@ from torch import nn
 from transferbook.data.splits import Part
 from transferbook.evidence import metrics
 from transferbook.models import backbones
-from transferbook.program import calibration, candidates, model_file, readers
+from transferbook.program import calibration, candidates, model_file, pairs, readers
 
 TEXTS = ["a warm and funny film", "dull, clumsy and far too long a mess", "warm", "a mess of a film"]
 
@@ -356,3 +356,68 @@ def test_a_fine_tuning_that_diverges_is_given_up_and_the_next_one_tried(texts, m
     with pytest.warns(UserWarning, match="was given up: the last step left features"):
         found = list(candidates.fine_tunings(texts, head, train, train, **last))
     assert [c.name for c in found] == ["fine-tuned, 1 epoch at 1e-05"]
+
+
+# --- pairs of few texts ------------------------------------------------------------------------------------
+
+FEW = Part(TEXTS, torch.tensor([1, 0, 1, 0]))
+PAIRED = {"most": 64, "test_size": 4, "deadline": None, "progress": False}
+
+
+def test_pairs_give_heads_on_a_network_of_their_own(texts, monkeypatch):
+    monkeypatch.setattr(pairs, "RUNS", ((3, 3e-5), (2, 1e-4)))
+    before = texts.backbone.fingerprint
+    found = list(pairs.tunings(texts, FEW, FEW, 2, **PAIRED))
+    ways = [c.name.partition(", C = ") for c in found]
+    assert [way for way, _, _ in ways] == ["pairs, 3 steps at 3e-05"] * 4 + ["pairs, 2 steps at 0.0001"] * 4
+    assert [C for _, _, C in ways] == ["0.001", "0.01", "0.1", "1"] * 2
+    assert all(c.method == "pairs" and c.reader.tuned and c.reader.source == texts.source for c in found)
+    assert texts.backbone.fingerprint == before and not texts.tuned
+    assert found[0].reader is not found[4].reader
+    logits = readers.apply_head(found[5].head, found[5].reader.features(FEW.inputs))
+    torch.testing.assert_close(logits, found[5].valid_logits, rtol=1e-4, atol=1e-4)
+    assert found[0].seconds > 10 * found[1].seconds > 0  # the first head of a rate counts its tuning
+
+
+def test_pairs_are_for_few_texts(texts, monkeypatch):
+    monkeypatch.setattr(pairs, "RUNS", ((1, 3e-5), (1, 1e-4)))
+    assert list(pairs.tunings(texts, FEW, FEW, 2, **PAIRED | {"most": 1})) == []
+    assert len(list(pairs.tunings(texts, FEW, FEW, 2, **PAIRED | {"most": 2}))) == 8
+    assert list(pairs.tunings(texts, FEW, FEW, 2, **PAIRED | {"most": 0})) == []
+
+
+def test_pairs_keep_to_the_time(texts, monkeypatch):
+    late = {"deadline": time.perf_counter()}
+    assert list(pairs.tunings(texts, FEW, FEW, 2, **PAIRED | late)) == []
+    soon = {"deadline": time.perf_counter() + 0.05}
+    assert list(pairs.tunings(texts, FEW, FEW, 2, **PAIRED | soon)) == []  # not worth to begin
+    monkeypatch.setattr(pairs, "_share", lambda *_: 20.0)  # a wrong guess: all seems to fit
+    soon = {"deadline": time.perf_counter() + 0.1}
+    cut = list(pairs.tunings(texts, FEW, FEW, 2, **PAIRED | soon))
+    assert len(cut) == 8 and {int(c.name.split()[1]) for c in cut} < set(range(1, 100))
+    assert cut[4].name.startswith("pairs, 1 step at")
+
+
+def test_the_steps_by_pairs_fit_into_the_time(texts, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(pairs.time, "perf_counter", lambda: clock[0])
+
+    def tune(*_: object, steps: int, **__: object) -> tuple[None, int]:
+        clock[0] += 2.0 * steps
+        return None, steps
+
+    monkeypatch.setattr(pairs.contrastive, "tune", tune)
+    # Three steps take 6 s, scoring (200 + 2 (92 + 4)) texts at 2 / 4 / 3 s each takes 65 1/3 s.
+    scoring = 392 * 2 / 4 / 3
+    planned = [pairs._share(texts, FEW, 92, 200, 6 + scoring + left + clock[0]) for left in (0, 40, 1e4)]
+    assert planned == pytest.approx([0, 0.25, 1])  # of 80 steps
+
+
+def test_texts_without_pairs_and_a_tuning_that_diverges_are_said(texts, monkeypatch):
+    alone = FEW.select([0, 1])
+    with pytest.warns(UserWarning, match="Tuning by pairs was left out: No class has two different texts"):
+        assert list(pairs.tunings(texts, alone, FEW, 2, **PAIRED)) == []
+    monkeypatch.setattr(pairs, "RUNS", ((3, 1e38), (3, 1e-5)))
+    with pytest.warns(UserWarning, match=r"Tuning by pairs at 1e\+38 was given up: "):
+        found = list(pairs.tunings(texts, FEW, FEW, 2, **PAIRED))
+    assert {c.name.partition(", C")[0] for c in found} == {"pairs, 3 steps at 1e-05"}

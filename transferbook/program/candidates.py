@@ -1,7 +1,8 @@
 """The classifiers that a training run tries, and which of them it keeps.
 
 Heads on features that are computed once, heads on words, heads that are pulled towards those of a source,
-and the whole network trained further, as far as the time allows. Validation examples choose.
+and the whole network trained further, as far as the time allows; for few texts, `pairs` has another way of
+that. Validation examples choose: the best score, whatever made it, and among equals the likeliest.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Candidate:
 
     @property
     def method(self) -> str:
-        """`"words"`, `"probe"` or `"fine-tuned"`."""
+        """`"words"`, `"probe"`, `"pairs"` or `"fine-tuned"`."""
         return self.name.partition(",")[0]
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from transferbook.data.splits import Part, Splits
 from transferbook.evidence import intervals, metrics
-from transferbook.program import calibration, candidates, model_file, own_parts, readers
+from transferbook.program import calibration, candidates, model_file, own_parts, pairs, readers
 from transferbook.program.predictor import Model, Predictions, load
 
 __all__ = ["Model", "Predictions", "Settings", "load", "train"]
@@ -40,7 +40,9 @@ class Settings:
         max_tokens: of a text; what comes after them is not read.
         text, label, group: the columns of a table, see `datasets.text_table`.
         words: with texts, also try heads on words alone.
-        max_epochs: of one fine-tuning; 0 for none.
+        pairs: with at most so many training texts a class, the network is also tuned by pairs of them, in
+            half of the time that is left after the heads; 0 for never.
+        max_epochs: of one fine-tuning; 0 for a network that is not trained further, by pairs neither.
         batch_size: examples of a training step.
         augment: show pictures cut, mirrored and lit differently each time; not for writing, which mirrors
             spoil.
@@ -60,6 +62,7 @@ class Settings:
     label: str = "label"
     group: str | None = None
     words: bool = True
+    pairs: int = 64
     max_epochs: int = 10
     batch_size: int = 16
     augment: bool = True
@@ -72,10 +75,10 @@ class Settings:
             raise ValueError(f"seconds is {self.seconds}; it must be at least 0, or None for no limit.")
         if not 0 <= self.abstain_below <= 1:
             raise ValueError(f"abstain_below is {self.abstain_below}; it must lie between 0 and 1.")
-        if self.max_epochs < 0 or self.batch_size < 1:
+        if self.pairs < 0 or self.max_epochs < 0 or self.batch_size < 1:
             raise ValueError(
-                f"max_epochs ({self.max_epochs}) must be at least 0 and batch_size ({self.batch_size}) at "
-                "least 1."
+                f"pairs ({self.pairs}) and max_epochs ({self.max_epochs}) must be at least 0 and batch_size "
+                f"({self.batch_size}) at least 1."
             )
         if self.backbone is not None and self.backbone not in readers.KINDS:
             raise ValueError(
@@ -170,10 +173,16 @@ def _try_all(
     heads = list(candidates.probes(reader, train, valid, classes, **options))
     if settings.max_epochs:
         measure = "f1" if candidates.is_unequal(train.labels) else "accuracy"
+        start = candidates.choose(heads, measure).head
+        common = {"test_size": len(splits.test), "seed": settings.seed, "progress": progress}
+        if kind == "texts":
+            now = time.perf_counter()
+            half = None if deadline is None else (now + deadline) / 2
+            most = settings.pairs
+            heads += pairs.tunings(reader, train, valid, classes, most=most, deadline=half, **common)
         heads += candidates.fine_tunings(
-            reader, candidates.choose(heads, measure).head, train, valid, test_size=len(splits.test),
-            deadline=deadline, max_epochs=settings.max_epochs, batch_size=settings.batch_size,
-            augment=settings.augment, seed=settings.seed, progress=progress,
+            reader, start, train, valid, deadline=deadline, max_epochs=settings.max_epochs,
+            batch_size=settings.batch_size, augment=settings.augment, **common,
         )  # fmt: skip
     return tried + heads
 

@@ -35,6 +35,10 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     action.add_argument("--size", type=int, default=224, help="pixels of a picture's side (default 224)")
     action.add_argument("--tokens", type=int, default=128, help="tokens of a text (default 128)")
     action.add_argument("--backbone", metavar="NAME", help="the network; default: the usual one")
+    action.add_argument(
+        "--pairs", type=int, default=64, metavar="N",
+        help="also tune by pairs of texts where a class has at most N on average (default 64; 0: never)",
+    )  # fmt: skip
     action.add_argument("--source", metavar="PATH", help="older examples of the same classes")
     action.add_argument("--abstain-below", type=float, default=0.0, metavar="P", help="give no class below P")
     action.add_argument("--seed", type=int, default=0, help="of all that is drawn (default 0)")
@@ -85,7 +89,7 @@ def _train(options: argparse.Namespace) -> int:
     settings = classify.Settings(
         seconds=options.seconds, backbone=options.backbone, size=options.size, max_tokens=options.tokens,
         text=options.text, label=options.label, group=options.group, abstain_below=options.abstain_below,
-        seed=options.seed,
+        seed=options.seed, pairs=options.pairs,
     )  # fmt: skip
     model = classify.train(options.path, settings, save=options.save, source=options.source)
     print(model)
