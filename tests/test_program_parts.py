@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 
@@ -391,7 +392,8 @@ def test_pairs_keep_to_the_time(texts, monkeypatch):
     assert list(pairs.tunings(texts, FEW, FEW, 2, **PAIRED | late)) == []
     soon = {"deadline": time.perf_counter() + 0.05}
     assert list(pairs.tunings(texts, FEW, FEW, 2, **PAIRED | soon)) == []  # not worth to begin
-    monkeypatch.setattr(pairs, "_share", lambda *_: 20.0)  # a wrong guess: all seems to fit
+    monkeypatch.setattr(pairs, "_steps", lambda *_: 800)  # a wrong guess: all seems to fit
+    monkeypatch.setattr(pairs, "RUNS", ((400, 3e-5), (400, 1e-4)))
     soon = {"deadline": time.perf_counter() + 0.1}
     cut = list(pairs.tunings(texts, FEW, FEW, 2, **PAIRED | soon))
     assert len(cut) == 8 and {int(c.name.split()[1]) for c in cut} < set(range(1, 100))
@@ -409,8 +411,20 @@ def test_the_steps_by_pairs_fit_into_the_time(texts, monkeypatch):
     monkeypatch.setattr(pairs.contrastive, "tune", tune)
     # Three steps take 6 s, scoring (200 + 2 (92 + 4)) texts at 2 / 4 / 3 s each takes 65 1/3 s.
     scoring = 392 * 2 / 4 / 3
-    planned = [pairs._share(texts, FEW, 92, 200, 6 + scoring + left + clock[0]) for left in (0, 40, 1e4)]
-    assert planned == pytest.approx([0, 0.25, 1])  # of 80 steps
+    planned = [pairs._steps(texts, FEW, 92, 200, 6 + scoring + left + clock[0]) for left in (-3, 1, 41, 999)]
+    assert planned == [-2, 0, 20, 499]
+
+
+@pytest.mark.parametrize(
+    ("left", "planned"),
+    [(-1, []), (4, []), (5, [5]), (20, [20]), (34, [20]), (35, [20, 15]), (79, [20, 59]), (999, [20, 60])],
+)
+def test_the_last_run_by_pairs_is_shortened_first(texts, monkeypatch, left, planned):
+    monkeypatch.setattr(pairs, "_steps", lambda *_: left)
+    found = []
+    monkeypatch.setattr(pairs, "_run", lambda steps, *_: found.append(steps) or [])
+    assert list(pairs.tunings(texts, FEW, FEW, 2, **PAIRED | {"deadline": math.inf})) == []
+    assert found == planned
 
 
 def test_texts_without_pairs_and_a_tuning_that_diverges_are_said(texts, monkeypatch):

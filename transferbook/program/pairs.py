@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from transferbook.program.candidates import Candidate
 from transferbook.program.readers import NetworkReader
 
 RUNS = ((20, 3e-5), (60, 3e-5))  # steps and rate
-LEAST = 0.25  # of these steps, or it is not worth to begin
+LEAST = 0.25  # of the steps of a run, or it is not worth to begin
 BATCH = 32  # texts that are read in a step
 
 
@@ -25,7 +26,7 @@ def tunings(
     """Tuned by pairs in each of `RUNS` (`contrastive.tune`), then heads as on a network that stays as it is.
 
     It is tried where there are at most `most` training texts a class, on average. Where the time does not
-    suffice for all steps, as a few on a copy tell, every run is shortened alike.
+    suffice for all steps, as a few on a copy tell, the last run is shortened or left out first.
 
     Args:
         reader: of texts, by a network.
@@ -42,10 +43,13 @@ def tunings(
         return
     settings = {"batch_size": BATCH, "seed": seed, "progress": progress}
     try:
-        share = 1.0 if deadline is None else _share(reader, train, len(valid), test_size, deadline)
-        for steps, rate in RUNS if share >= LEAST else ():
-            planned = max(1, int(share * steps))
+        left = math.inf if deadline is None else _steps(reader, train, len(valid), test_size, deadline)
+        for steps, rate in RUNS:
+            planned = min(steps, left)
+            if planned < LEAST * steps:
+                break
             yield from _run(planned, rate, reader, train, valid, classes, deadline, settings)
+            left -= planned
     except contrastive.NoPairsError as error:
         warnings.warn(f"Tuning by pairs was left out: {error}", stacklevel=2)
 
@@ -71,8 +75,8 @@ def _run(
         warnings.warn(f"Tuning by pairs at {rate:g} was given up: {error}", stacklevel=3)
 
 
-def _share(reader: NetworkReader, train: Part, valid_size: int, test_size: int, deadline: float) -> float:
-    """The share of all steps that fits into the time, what comes after them included; at most 1."""
+def _steps(reader: NetworkReader, train: Part, valid_size: int, test_size: int, deadline: float) -> int:
+    """Steps of all runs that fit into the time, what comes after them included; negative without time."""
     started = time.perf_counter()
     _, done = contrastive.tune(
         reader.backbone, train.inputs, train.labels, steps=3, batch_size=BATCH, progress=False,
@@ -81,5 +85,4 @@ def _share(reader: NetworkReader, train: Part, valid_size: int, test_size: int, 
     step = (time.perf_counter() - started) / done
     scored = test_size + len(RUNS) * (valid_size + len(train))
     scoring = step / min(BATCH, len(train)) * candidates.FORWARD * scored
-    left = deadline - time.perf_counter() - scoring
-    return min(1.0, left / step / sum(steps for steps, _ in RUNS))
+    return math.floor((deadline - time.perf_counter() - scoring) / step)
