@@ -29,6 +29,7 @@ NAMED = {
         "self-organising map",
     ),
     "part1_basics/07_reinforcement_learning": ("reinforcement learning", "Q-learning"),
+    "part2_deep_learning/07_self_supervised_learning": ("self-supervised learning", "autoencoder"),
     "part2_deep_learning/08_policy_gradients": ("policy gradient",),
     "part1_basics/03_gradient_descent": (
         "gradient descent",
