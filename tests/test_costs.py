@@ -38,10 +38,10 @@ def test_a_decoder_is_counted_as_torch_counts_it(name):
     model, read = Decoder(config), tokens(config, batch, length)
     sizes = costs.describe(model)
     assert sizes.total == sum(parameter.numel() for parameter in model.parameters())
-    assert sum(sizes.operations(length, batch).values()) == metering.operations(lambda: model(read))
+    assert sum(sizes.operations(length, batch).values()) == metering.count_operations(lambda: model(read))
     last = sizes.operations(length, batch, last=True)
-    assert sum(last.values()) == metering.operations(lambda: model(read, last=True))
-    counted = metering.operations(lambda: loss(model, read).backward())
+    assert sum(last.values()) == metering.count_operations(lambda: model(read, last=True))
+    counted = metering.count_operations(lambda: loss(model, read).backward())
     assert sizes.training_operations(length, batch) == counted
 
 
@@ -76,7 +76,7 @@ def test_reading_on_from_a_cache_is_counted_and_the_cache_weighed():
     model(tokens(config, batch, 9), cache=cache)
     assert cache.bytes == sizes.cache_bytes(9, batch) == batch * config.cache_bytes(9)
     one = tokens(config, batch, 1)
-    counted = metering.operations(lambda: model(one, cache=cache, last=True))
+    counted = metering.count_operations(lambda: model(one, cache=cache, last=True))
     assert sum(sizes.operations(1, batch, past=9, last=True).values()) == counted
 
 
@@ -85,8 +85,8 @@ def test_an_encoder_is_counted_as_torch_counts_it():
     model, read = Encoder(config), tokens(config, 3, 11)
     sizes = costs.describe(model)
     assert sizes.total == sum(parameter.numel() for parameter in model.parameters())
-    assert sum(sizes.operations(11, 3).values()) == metering.operations(lambda: model(read))
-    counted = metering.operations(lambda: model(read).sum().backward())
+    assert sum(sizes.operations(11, 3).values()) == metering.count_operations(lambda: model(read))
+    counted = metering.count_operations(lambda: model(read).sum().backward())
     assert sizes.training_operations(11, 3) == counted
     assert sizes.kept_bytes(11, 3) == metering.kept_bytes(lambda: model(read).sum(), model.parameters())
 
@@ -97,13 +97,13 @@ def test_the_models_that_the_book_loads_are_counted():
     assert sizes.total == smollm2.parameters == 134_515_008
     read = tokens(smollm2.decoder.config, 2, 12)
     with torch.no_grad():
-        counted = metering.operations(lambda: smollm2.decoder(read, last=True))
+        counted = metering.count_operations(lambda: smollm2.decoder(read, last=True))
     assert sum(sizes.operations(12, 2, last=True).values()) == counted
     minilm = backbones.minilm()
     sizes = costs.describe(Encoder(EncoderConfig()))
     assert sizes.total == minilm.parameters
     read = torch.randint(30_522, (2, 12))
-    counted = metering.operations(lambda: minilm.module(read, torch.ones_like(read)))
+    counted = metering.count_operations(lambda: minilm.module(read, torch.ones_like(read)))
     assert sum(sizes.operations(12, 2).values()) == counted
 
 
@@ -122,7 +122,7 @@ def test_experts_are_counted_as_transformers_counts_them():
     assert sizes.total - sizes.active == 2 * 3 * 3 * 24 * 40  # layers, experts that rest, matrices
     read = torch.arange(14).view(2, 7)
     with torch.no_grad():
-        counted = metering.operations(lambda: mixtral(read))
+        counted = metering.count_operations(lambda: mixtral(read))
     assert sum(sizes.operations(7, 2).values()) == counted
 
 
@@ -140,7 +140,7 @@ def test_a_pooler_and_biases_are_counted_as_transformers_counts_them():
         pooler=True,
     )  # fmt: skip
     assert sizes.total == sum(parameter.numel() for parameter in bert.parameters())
-    counted = metering.operations(lambda: bert(torch.arange(14).view(2, 7)))
+    counted = metering.count_operations(lambda: bert(torch.arange(14).view(2, 7)))
     assert sum(sizes.operations(7, 2).values()) == counted
 
 

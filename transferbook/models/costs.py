@@ -224,7 +224,7 @@ def describe(model: nn.Module) -> Transformer:
     if not isinstance(model, Decoder | Encoder):
         raise ValueError(
             f"describe takes the book's Decoder or Encoder, not {type(model).__name__}; "
-            "for a network without attention take layer_costs.walk."
+            "for a network without attention take layer_costs.walk_layers."
         )
     sizes = model.config
     shared = {name: getattr(sizes, name) for name in ("vocabulary", "width", "layers", "heads", "hidden")}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LayerCost", "total", "walk"]
+__all__ = ["LayerCost", "total", "walk_layers"]
 
 PRODUCTS = (nn.Linear, nn.Conv1d, nn.Conv2d)
 KEEP_INPUT = (nn.AvgPool2d, nn.GELU, nn.SiLU, nn.ReLU6, nn.Hardswish, nn.Hardtanh)
@@ -51,7 +51,7 @@ class LayerCost:
         return self.forward + self.weights + self.inputs
 
 
-def walk(network: nn.Module, inputs: Tensor, training: bool = True) -> tuple[list[LayerCost], int]:
+def walk_layers(network: nn.Module, inputs: Tensor, training: bool = True) -> tuple[list[LayerCost], int]:
     """The cost of each layer that computes, and the bytes that a forward pass keeps for the way back.
 
     Args:

@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-__all__ = ["Roofline", "kept_bytes", "memory_curve", "operations", "roofline", "seconds"]
+__all__ = ["Roofline", "count_operations", "kept_bytes", "memory_curve", "roofline", "seconds"]
 
 
-def operations(work: Callable[[], object]) -> int:
+def count_operations(work: Callable[[], object]) -> int:
     """How many operations `work()` takes, by torch's own counter."""
     from torch.utils.flop_counter import FlopCounterMode
 
