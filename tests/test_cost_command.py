@@ -82,6 +82,7 @@ def test_a_file_of_ones_own(tmp_path, capsys):
         (["gpt2", "--batch", "0"], "--batch is '0'; it must be a whole number from 1 to "),
         (["gpt2", "--batch", "1.5"], "--batch is '1.5'; it must be a whole number from 1 to "),
         (["gpt2", "--bits", "3"], "--bits is 3; it must be 32, 16, 8 or 4."),
+        (["gpt2", "--length", ""], "--length is ''; it must be a whole number from 1 to "),
         (["gpt2", "--train-on", "inf"], "--train-on is 'inf'; it must be a whole number"),
         (["gpt2", "--on", "abacus"], "There is no accelerator 'abacus'; there are v100, a100, h100."),
     ],

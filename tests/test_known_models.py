@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,7 @@ BAD = {
     "true layers": (json.dumps({**LLAMA, "num_hidden_layers": True}), "has True for num_hidden_layers"),
     "no layers": (json.dumps({**LLAMA, "num_hidden_layers": 0}), "has 0 for num_hidden_layers"),
     "too large": (json.dumps({**LLAMA, "vocab_size": 10**9}), "whole number from 1 to 999,999,999"),
+    "a number without end": ('{"vocabulary": 1' + "0" * 5_000 + "}", "has inf for vocabulary"),
     "heads": (json.dumps({**LLAMA, "num_attention_heads": 5}), "5 heads do not divide the width 24"),
     "biases": (json.dumps({**LLAMA, "attention_bias": True}), "has attention_bias"),
     "tied by a word": (json.dumps({**LLAMA, "tie_word_embeddings": "yes"}), "it must be true or false"),
@@ -158,3 +160,18 @@ def test_a_bad_file_gets_one_sentence_with_its_name(name, tmp_path):
 def test_a_folder_without_a_file_gets_one_sentence(tmp_path):
     with pytest.raises(ValueError, match=r"config\.json cannot be read \(No such file or directory\)\."):
         known_models.lookup(str(tmp_path))
+
+
+def test_a_name_that_no_file_can_have_gets_one_sentence():
+    with pytest.raises(ValueError, match=r"There is no model or file 'x{77}\.\.\.'; give a config\.json, or"):
+        known_models.lookup("x" * 5_000)
+    with pytest.raises(ValueError, match=r"There is no model or file 'a\\x00b'; give"):
+        known_models.lookup("a\0b")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are a matter of Unix")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    path = tmp_path / "config.json"
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match=r"config\.json is no ordinary file; give the config\.json\."):
+        known_models.lookup(str(path))

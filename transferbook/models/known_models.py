@@ -122,8 +122,13 @@ def lookup(name: str) -> tuple[Transformer, KnownModel | None]:
     known = KNOWN.get(name.lower())
     if known is not None:
         return known.sizes, known
-    if Path(name).exists():
+    try:
+        there = Path(name).exists()
+    except (OSError, ValueError):  # a name that no file can have
+        there = False
+    if there:
         return read_sizes(Path(name)), None
+    name = name if len(name) <= 80 else f"{name[:77]}..."
     raise ValueError(f"There is no model or file {name!r}; give a config.json, or one of {', '.join(KNOWN)}.")
 
 
@@ -139,9 +144,11 @@ def read_sizes(path: Path) -> Transformer:
     if path.is_dir():
         path = path / "config.json"
     try:
+        if not path.is_file() and path.exists():
+            raise ValueError(f"{path} is no ordinary file; give the config.json.")
         if path.stat().st_size > LARGEST_FILE:
             raise ValueError(f"{path} is too large for a description of sizes; give the config.json.")
-        found = json.loads(path.read_text(encoding="utf-8-sig"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"), parse_int=_whole)
     except OSError as error:
         raise ValueError(f"{path} cannot be read ({error.strerror or error}).") from error
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
@@ -154,6 +161,11 @@ def read_sizes(path: Path) -> Transformer:
     if not isinstance(kind, str) or kind not in READERS:
         raise ValueError(f"{path} describes a {kind!r}; this book can count {', '.join(READERS)}.")
     return READERS[kind](_Sizes(found, path))
+
+
+def _whole(digits: str) -> int | float:
+    """A whole number; Python refuses to make one of thousands of digits, which is no size anyway."""
+    return int(digits) if len(digits) < 20 else float(digits)
 
 
 class _Sizes:

@@ -61,10 +61,10 @@ def _answer(options: argparse.Namespace) -> str:
         raise ValueError(f"There is no accelerator {options.on!r}; there are {', '.join(ACCELERATORS)}.")
     sizes, known = lookup(options.model)
     longest = sizes.positions or LARGEST
-    length = _count("--length", options.length) if options.length else min(1_024, longest)
+    length = _count("--length", options.length) if options.length is not None else min(1_024, longest)
     if length > longest:
         raise ValueError(f"--length is {length}; {options.model} has {sizes.positions} positions.")
-    tokens = _count("--train-on", options.train_on) if options.train_on else None
+    tokens = _count("--train-on", options.train_on) if options.train_on is not None else None
     if tokens is None and known is not None and known.trained_on:
         tokens = int(known.trained_on)
     found = numbers(sizes, length, batch, bits, tokens, options.on.lower())
