@@ -14,6 +14,7 @@ from torch import nn
 
 from transferbook.data.splits import Part
 from transferbook.evidence import metrics
+from transferbook.learning import transfer
 from transferbook.models import backbones
 from transferbook.program import calibration, candidates, model_file, pairs, readers
 
@@ -320,6 +321,20 @@ def test_fine_tuning_learns_and_leaves_the_reader_alone(texts):
     assert torch.equal(head.weight, torch.zeros(2, 384))
     logits = readers.apply_head(found.head, found.reader.features(train.inputs))
     torch.testing.assert_close(logits, found.valid_logits, rtol=1e-4, atol=1e-4)
+
+
+def test_fine_tuning_moves_a_probe_that_reads_features_of_hardly_any_spread(texts):
+    train = Part(TEXTS * 3, torch.tensor([1, 0, 1, 0] * 3))
+    x = texts.features(train.inputs)
+    head = transfer.linear_probe(x, train.labels, C=1e-2)
+    before = head.weight.clone()
+    assert before.abs().max() > 1e20
+    steady = candidates._steady(texts, head, train)
+    assert steady.weight.abs().max() < 10 and torch.equal(head.weight, before)
+    torch.testing.assert_close(steady(x).mean(dim=0), head(x).mean(dim=0), rtol=1e-3, atol=1e-4)
+    options = {"test_size": 4, "max_epochs": 2, "batch_size": 6, "deadline": None, "progress": False}
+    for found in candidates.fine_tunings(texts, head, train, train, **options):
+        assert (found.valid_logits - head(x)).abs().max() > 0.1
 
 
 def test_batchnorm_keeps_its_statistics_and_learns(pictures):

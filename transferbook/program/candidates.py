@@ -27,6 +27,7 @@ STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # C of heads on standardised features
 WORD_STRENGTHS = (1.0, 1e2, 1e4)  # the same on rows of length 1
 RATES = {"texts": (5e-5, 2e-4), "pictures": (3e-4, 1e-3)}  # of the last stage of a network
 UNEQUAL = 1.5  # the largest class is that many times the smallest: accuracy is no fair judge then
+WILD = 1e6  # times the usual weight: of a feature that hardly varies, which standardising blows up
 FORWARD = 1 / 3  # of the time of a training step is spent in its forward pass, about
 
 
@@ -198,6 +199,7 @@ def fine_tunings(
     steps = -(-len(train) // batch_size)
     if deadline is not None and time.perf_counter() > deadline:
         return
+    head = _steady(reader, head, train)
     step = _step_seconds(reader, head, train, weights, settings, deadline)
     scoring = step / batch_size * FORWARD * (test_size + len(rates) * len(valid))
     left = None if deadline is None else deadline - time.perf_counter() - scoring
@@ -222,6 +224,24 @@ def fine_tunings(
 
 class _OutOfTimeError(Exception):
     """The share of a run is used up."""
+
+
+def _steady(reader: NetworkReader, head: nn.Linear, train: Part) -> nn.Linear:
+    """The head without its wild weights, whose features it takes at their means.
+
+    MiniLM has features with a spread of 1e-32; a gradient that comes back through the weights of these is
+    infinite, and clipping it would leave nothing of the others.
+    """
+    reach = head.weight.abs().amax(dim=0)
+    wild = reach > WILD * reach.median()
+    if not wild.any():
+        return head
+    some = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:64]
+    means = reader.features(train.select(some).inputs)[:, wild].double().mean(dim=0)
+    head = copy.deepcopy(head)
+    head.bias += (head.weight[:, wild].double() @ means).float()
+    head.weight[:, wild] = 0
+    return head
 
 
 def _start(reader: NetworkReader, head: nn.Linear) -> transfer.Classifier:
