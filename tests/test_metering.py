@@ -75,3 +75,10 @@ def test_the_roofline_of_this_machine():
     assert roof.operations > 1e8 and roof.bandwidth > 1e8
     assert roof.ridge == pytest.approx(roof.operations / roof.bandwidth)
     assert roof.ridge > 0.5  # a product of a matrix and a vector, which is limited by reading, lies below
+
+
+def test_a_roof_is_what_the_fastest_round_reaches(monkeypatch):
+    monkeypatch.setattr(metering, "seconds", lambda work, rounds: [4.0, 2.0, 8.0])
+    roof = metering.roofline(side=10, megabytes=4)
+    assert roof.operations == 1_000
+    assert roof.bandwidth == 2_000_000
