@@ -92,7 +92,6 @@ def numbers(
     weights = sizes.total * bits // 8
     cache = sizes.cache_bytes(length, batch, each=2) if sizes.head != "none" else 0
     read = sizes.active * bits / 8 + cache  # for each token that is written; the chosen experts of one text
-    forward = sum(sizes.operations(length, batch).values())
     found: dict[str, Any] = {
         "parameters": {name: count for name, count in sizes.parameters().items() if count},
         "total": sizes.total,
@@ -106,7 +105,10 @@ def numbers(
             "training: weights, gradients, Adam": 16 * sizes.total,
             "training: activations": sizes.kept_bytes(length, batch, each=2),
         },
-        "operations": {"reading the batch": forward, "training on it": 3 * forward},
+        "operations": {
+            "reading the batch": sum(sizes.operations(length, batch).values()),
+            "training on it": sizes.training_operations(length, batch),
+        },
         "accelerator": {
             "name": machine.title,
             "needed at least": math.ceil((weights + cache) / machine.memory),
