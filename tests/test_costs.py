@@ -20,6 +20,8 @@ CASES = {
     "words": (DecoderConfig(vocabulary=5_000, width=64, layers=2, heads=4, kv_heads=2, hidden=160), 8, 32),
     "batch": (DecoderConfig(vocabulary=300, width=64, layers=5, heads=4, kv_heads=4, hidden=176), 16, 48),
     "wide": (DecoderConfig(vocabulary=64, width=256, layers=3, heads=4, kv_heads=4, hidden=768), 2, 16),
+    "thick": (DecoderConfig(vocabulary=20, width=64, layers=1, heads=4, kv_heads=4, hidden=512), 8, 32),
+    "few": (DecoderConfig(vocabulary=50, width=64, layers=1, heads=4, kv_heads=4, hidden=256), 1, 8),
 }
 
 
@@ -67,7 +69,10 @@ def test_the_peak_of_a_training_step_is_known_to_five_percent(name):
             optimizer.zero_grad()
 
     peak = int(metering.memory_curve(train).max())
-    assert costs.describe(Decoder(config)).peak_bytes(length, batch) == pytest.approx(peak, rel=0.05)
+    on_paper = costs.describe(Decoder(config)).peak_bytes(length, batch)
+    assert on_paper == pytest.approx(peak, rel=0.05)
+    if name in ("wide", "few"):  # when Adam steps, nothing is left to guess
+        assert on_paper == pytest.approx(peak, rel=1e-3)
 
 
 def test_reading_on_from_a_cache_is_counted_and_the_cache_weighed():

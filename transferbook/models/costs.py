@@ -191,7 +191,8 @@ class Transformer:
         Weights and moments are always there. Activations and gradients are not there in full at the same
         time: the way back frees the ones while it makes the others. So the peak is one of these moments: the
         loss is differentiated (two more tables of logits); the head is (a gradient of its matrix); the last
-        block's attention is (two more tables of its weights); Adam steps (copies of matrices).
+        block's feed-forward half is (two more tables of its middle); its attention is (two more of its
+        weights); Adam steps (copies of matrices). For a narrow layer and long texts it is a bit too high.
         """
         read, table = batch * tokens, self.vocabulary * self.width
         wide, logits, square = read * self.width, read * self.vocabulary, batch * self.heads * tokens**2
@@ -201,6 +202,7 @@ class Transformer:
         moments = [
             kept + 2 * logits,
             kept + table + wide,
+            kept + table - logits + matrix + 2 * read * (self.hidden - self.width),
             kept + table + wide - logits - half + 3 * matrix + 2 * square,
             self.total + max(2 * table, 3 * matrix),
         ]
