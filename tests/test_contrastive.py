@@ -154,6 +154,14 @@ def test_a_text_that_a_class_repeats_counts_once():
         contrastive.PairBatches({n: t[[0, 1, 3]] for n, t in inputs.items()}, labels[1:4], steps=1)
 
 
+def test_a_text_of_two_classes_counts_in_both():
+    inputs = numbered(6)
+    inputs["input_ids"][3] = inputs["input_ids"][0]
+    labels = torch.tensor([0, 0, 0, 1, 1, 1])
+    for _, said in contrastive.PairBatches(inputs, labels, steps=5, batch_size=6):
+        assert said.bincount().tolist() == [3, 3]
+
+
 @pytest.mark.parametrize(
     ("labels", "options", "said"),
     [
