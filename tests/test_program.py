@@ -21,7 +21,16 @@ from PIL import Image
 from transferbook import __main__ as command
 from transferbook.data.datasets import read_image
 from transferbook.data.splits import Part, Splits
-from transferbook.program import classify, model_file, own_parts, pairs, predictor, readers, report
+from transferbook.program import (
+    candidates,
+    classify,
+    model_file,
+    own_parts,
+    pairs,
+    predictor,
+    readers,
+    report,
+)
 
 GOOD, BAD = ("warm", "funny", "gripping", "lovely"), ("dull", "clumsy", "lifeless", "boring")
 QUICK = classify.Settings(seconds=0, max_tokens=12, size=32, cache=False)
@@ -192,6 +201,16 @@ def test_fine_tuning_where_there_is_time(folder):
         model = classify.train(folder, settings)
     names = [tried["name"] for tried in model.card["candidates"]]
     assert names[-2:] == ["fine-tuned, 1 epoch at 0.0003", "fine-tuned, 1 epoch at 0.001"]
+
+
+def test_fine_tuning_starts_from_the_head_that_was_chosen(folder, monkeypatch):
+    started = []
+    monkeypatch.setattr(candidates, "fine_tunings", lambda reader, head, *_, **__: started.append(head) or [])
+    monkeypatch.setattr(candidates, "choose", lambda tried, measure: tried[-1])
+    with pytest.warns(UserWarning, match="left out"):
+        model = classify.train(folder, classify.Settings(seconds=None, size=32, cache=False))
+    assert len(model.card["candidates"]) > 1
+    assert len(started) == 1 and torch.equal(started[0].weight, model.head.weight)
 
 
 def test_few_texts_are_also_paired_and_none_of_the_test_part(table, tmp_path, monkeypatch):
