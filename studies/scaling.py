@@ -67,8 +67,11 @@ class Config:
 
 
 def grid() -> list[tuple[Config, int]]:
-    """All sizes at the three smaller budgets. The largest follows in a later commit than the prediction."""
-    return [(Config(width, budget), seed) for width in WIDTHS for budget in BUDGETS[:-1] for seed in SEEDS]
+    """Untrained and trained decoders and, once the prediction stands, those of the largest budget."""
+    configs = [Config(width, budget) for width in WIDTHS for budget in (0.0, *BUDGETS[:-1])]
+    if CHOSEN:
+        configs += [Config(width, BUDGETS[-1], registered=fingerprint(CHOSEN)) for width in WIDTHS]
+    return [(config, seed) for config in configs for seed in SEEDS]
 
 
 def smallest() -> list[tuple[Config, int]]:
