@@ -204,6 +204,17 @@ def test_fit_gets_below_the_floor_that_a_second_softmax_would_leave():
     assert history.column("train_loss")[-1] < math.log(1 + 1 / math.e) / 2
 
 
+def test_a_gradient_too_large_to_be_clipped_says_so():
+    x, y = torch.full((8, 6), 1e20), torch.zeros(8, dtype=torch.long)
+    for seconds in (None, 1e-9):  # the end of an epoch, a stop within one
+        model = nn.Linear(6, 2)
+        nn.init.zeros_(model.weight)  # a finite loss, and its gradient too, but not the square of it
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with pytest.raises(FloatingPointError, match=r"norm of a gradient became inf in epoch 1,"):
+            training.fit(model, (x, y), optimizer=optimizer, epochs=1, batch_size=4, clip_norm=1.0,
+                         max_seconds=seconds, device=CPU)  # fmt: skip
+
+
 def test_a_diverging_run_says_so():
     x, y = task()
     model = network()

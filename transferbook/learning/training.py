@@ -87,7 +87,8 @@ def fit(
             `valid`, a checkpoint that is damaged or of another run, a schedule that is spent, or an optimiser
             of parameters that the model lacks; the message says which.
         OSError: if the checkpoint cannot be read or stored; what was stored before stays whole.
-        FloatingPointError: if the training loss of an epoch, or of its part before the stop, is not finite.
+        FloatingPointError: if the training loss of an epoch, or of its part before the stop, is not finite,
+            or with `clip_norm` the norm of a gradient.
     """
     if epochs < 1 or batch_size < 1 or accumulate < 1 or checkpoint_every < 1:
         raise ValueError(
@@ -125,13 +126,15 @@ def fit(
         _refuse_spent(schedule, train, batch_size, accumulate, epochs - run.epoch)
     run.epochs = max(run.epochs, epochs)
 
+    norms: list[Tensor] = []  # of this epoch's gradients, read at its end since that waits for the device
+
     def step(count: int) -> None:
         if accumulate > 1:
             for parameter in parameters:
                 if parameter.grad is not None:
                     parameter.grad.div_(count)
         if clip_norm is not None:
-            nn.utils.clip_grad_norm_(parameters, clip_norm)
+            norms.append(nn.utils.clip_grad_norm_(parameters, clip_norm))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if schedule is not None:
@@ -172,8 +175,11 @@ def fit(
                 step(gathered)
             if late() and next(batches, None) is not None:  # within the epoch
                 run.mean_loss()
+                _refuse_infinite(norms, run.epoch + 1)
                 break
             row = run.end_epoch(time.perf_counter() - started)
+            _refuse_infinite(norms, run.epoch)
+            norms.clear()
             if valid is not None:
                 scores = evaluate(model, valid, loss=loss, device=device)
                 row |= {f"valid_{name}": scores[name] for name in ("loss", "accuracy") if name in scores}
@@ -189,6 +195,16 @@ def fit(
         model.load_state_dict(run.best)
     run.history.stopped_by = "patience" if run.stopped else "time" if run.epoch < epochs else "epochs"
     return run.history
+
+
+def _refuse_infinite(norms: list[Tensor], epoch: int) -> None:
+    """Raise if the norm of a gradient was not finite: clipping divides by it, and nothing is left."""
+    if norms and not (finite := torch.stack(norms).isfinite()).all():
+        norm = float(norms[int(finite.int().argmin())])
+        raise FloatingPointError(
+            f"The norm of a gradient became {norm} in epoch {epoch}, and clipping leaves nothing of it: "
+            "lower the learning rate, or look for weights and inputs of extreme size."
+        )
 
 
 def predict(
