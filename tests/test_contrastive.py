@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from transferbook.learning import contrastive
+from transferbook.learning import contrastive, training
 from transferbook.models import backbones
 from transferbook.models.backbones import Backbone
 
@@ -214,6 +215,55 @@ def test_a_seed_makes_the_same_network_again(minilm):
         contrastive.tune(minilm, GOOD + BAD, LABELS, steps=2, seed=seed)[0].fingerprint for seed in (0, 0, 1)
     )
     assert first == second != other
+
+
+class Tiny(nn.Module):
+    """The mean of short vectors: a cosine hangs on their directions, so its gradients are long."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        vectors = torch.randn(31_000, 6, generator=torch.Generator().manual_seed(0)) / 50
+        self.embedding, self.dropout = nn.Embedding.from_pretrained(vectors, freeze=False), nn.Dropout(0.3)
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Features (B, 6)."""
+        mask = attention_mask.unsqueeze(-1).float()
+        return (self.dropout(self.embedding(input_ids)) * mask).sum(dim=1) / mask.sum(dim=1)
+
+
+def tuned_by_hand(
+    minilm: Backbone, *, clip: float = 1.0, decay: float = 0.01, seed: int = 3
+) -> tuple[torch.Tensor, list[float]]:
+    """The vectors after four steps of AdamW at 0.05 in a plain loop, and the norms of the gradients."""
+    module, inputs, norms = Tiny(), minilm.prepare(GOOD + BAD), []
+    encoder = contrastive.ByLength(module).train()
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.05, weight_decay=decay, fused=True)
+    schedule = training.warmup_linear(optimizer, 4)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for batch, labels in contrastive.PairBatches(inputs, LABELS, steps=4, batch_size=4, seed=3):
+            contrastive.pair_loss(encoder(**batch), labels).backward()
+            norms.append(float(nn.utils.clip_grad_norm_(module.parameters(), clip)))
+            optimizer.step()
+            optimizer.zero_grad()
+            schedule.step()
+    return module.embedding.weight.detach(), norms
+
+
+def test_tuning_clips_decays_and_drops_as_a_plain_loop_does(minilm):
+    tiny = replace(minilm, module=Tiny(), width=6)
+    tuned, steps = contrastive.tune(
+        tiny, GOOD + BAD, LABELS, steps=4, learning_rate=0.05, batch_size=4, seed=3
+    )
+    expected, norms = tuned_by_hand(minilm)
+    assert steps == 4 and max(norms) > 10 > 5 * min(norms)
+    torch.testing.assert_close(tuned.module.embedding.weight.detach(), expected, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("other", [{"clip": 1e9}, {"decay": 0.0}, {"seed": 0}])
+def test_each_of_these_three_would_be_seen(minilm, other):
+    usual, changed = tuned_by_hand(minilm)[0], tuned_by_hand(minilm, **other)[0]
+    assert (usual - changed).abs().max() > 1e-5
 
 
 def test_it_ends_when_the_time_is_over(minilm):
