@@ -31,6 +31,7 @@ READ = {
         "Makefile", "requirements*", "README.md", "book/how_to_use.md", "_config.yml", "pyproject.toml",
         ".ci/*", ".devcontainer/*", ".github/workflows/*", "book/_ext/*.py",
     ],
+    "test_articles.py": ["book/*.md", "notebooks/*/*.ipynb"],
     "test_errata.py": ["book/errata.md", "notebooks/*/*.ipynb"],
     "test_glossary.py": ["book/*.md", "notebooks/*/*.ipynb"],
     "test_house.py": ["README.md", "transferbook/**/*.py"],
