@@ -13,6 +13,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +36,7 @@ class Backbone:
         settings: what `prepare` does, in words.
         source_head: the classifier of the source task, features (B, D) to logits (B, 1000), if there is one.
         source_classes: the names of its classes.
+        tokenizer: what `prepare` cuts texts into tokens with, of transformers.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Backbone:
     settings: str
     source_head: nn.Linear | None = field(default=None, repr=False)
     source_classes: tuple[str, ...] = field(default=(), repr=False)
+    tokenizer: Any = field(default=None, repr=False)
 
     @property
     def parameters(self) -> int:
@@ -141,6 +144,7 @@ def _text_backbone(
         width=config.hidden_size,
         provenance=provenance,
         settings=f"at most {max_tokens} tokens, mean over tokens",
+        tokenizer=tokenizer,
     )
 
 

@@ -24,8 +24,9 @@ class TextEncoder(nn.Module):
 
         Columns at the end that are padding in every row are dropped first: they cost time and change nothing.
         """
-        length = int(attention_mask.any(dim=0).nonzero().max()) + 1
-        input_ids, attention_mask = input_ids[:, :length], attention_mask[:, :length]
+        if not torch.compiler.is_exporting():  # a file cannot hold a length that the numbers decide
+            length = int(attention_mask.any(dim=0).nonzero().max()) + 1
+            input_ids, attention_mask = input_ids[:, :length], attention_mask[:, :length]
         tokens = self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state  # (B, T, D)
         weights = attention_mask.unsqueeze(-1).to(tokens.dtype)  # (B, T, 1)
         return (tokens * weights).sum(dim=1) / weights.sum(dim=1)
