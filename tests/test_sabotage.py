@@ -163,7 +163,8 @@ def run(config, seed):
     ordered = datasets.optdigits(limit=config.labels, seed=seed + 10)
     moved = float((splits.train.labels.sort().values == ordered.train.labels.sort().values).all())
     mean = splits.train.inputs[splits.train.labels == 0].float().mean()
-    return {"mean": float(mean), "code": 10.0 * (config.method == "b") + seed, "same_classes": moved}
+    only_b = {"of_b": seed + 0.5} if config.method == "b" else {}
+    return {"mean": float(mean), "code": 10.0 * (config.method == "b") + seed, "same_classes": moved} | only_b
 """
 
 
@@ -185,6 +186,7 @@ def test_studies_answer_with_sabotaged_rows(tmp_path, monkeypatch):
     after = json.loads((tmp_path / "frame.json").read_text())
     assert [row["labels"] for row in after] == before["labels"].to_list()
     assert [row["code"] for row in after] == before["code"].to_list()  # each from its own method and seed
+    assert [row["of_b"] for row in after] == [None] * 4 + [0.5, 1.5] * 2  # a metric of one method alone
     assert [row["same_classes"] for row in after] == [1.0] * 8  # shuffled, not drawn anew
     means = {(row["method"], row["seed"]): row["mean"] for row in after}
     assert [row["mean"] for row in after] == [means[row["method"], row["seed"]] for row in after]
