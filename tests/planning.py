@@ -33,6 +33,7 @@ READ = {
     ],
     "test_articles.py": ["book/*.md", "notebooks/*/*.ipynb"],
     "test_errata.py": ["book/errata.md", "notebooks/*/*.ipynb"],
+    "test_faq.py": ["book/*.md", "notebooks/*/*.ipynb"],
     "test_glossary.py": ["book/*.md", "notebooks/*/*.ipynb"],
     "test_house.py": ["README.md", "transferbook/**/*.py"],
     "test_main.py": ["book/data_and_models.md", "notebooks/*/*.ipynb"],

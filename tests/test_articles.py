@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
-import nbformat
 import pytest
-from markdown_it.tree import SyntaxTreeNode
-from myst_parser.mdit_to_docutils.base import compute_unique_slug, default_slugify
+from page_links import ADDRESS, dead_links
 from prose_rules import parse
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +23,6 @@ SECTIONS = (
 )
 QUESTIONS = {"First": 5, "Second": 6, "Third": 4, "Fourth": 4}  # the fifth ends without any
 ARTICLES = ("First article", "Second article", "Third article", "Fourth article", "Fifth article")
-ADDRESS = re.compile(r"\]\(([^)\s]+)\)")
 
 
 def tables(page: str) -> dict[str, list[list[str]]]:
@@ -46,35 +41,6 @@ def tables(page: str) -> dict[str, list[list[str]]]:
         elif token.type == "inline" and place == "tbody_open":
             rows[title][-1].append(token.content)
     return rows
-
-
-@cache
-def anchors(path: Path) -> frozenset[str]:
-    """What a link may name after the `#`: the headings of a page, down to the third level, and its labels."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".ipynb":
-        cells = nbformat.reads(text, as_version=4).cells
-        text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    slugs: set[str] = set(re.findall(r"^\(([\w-]+)\)=$", text, flags=re.MULTILINE))
-    for node in SyntaxTreeNode(parse(text)).children:
-        if node.type == "heading" and int(node.tag[1]) <= 3:
-            slugs.add(compute_unique_slug(node, slugs, default_slugify))
-    return frozenset(slugs)
-
-
-def dead_links(cell: str, page: Path) -> list[str]:
-    """One sentence for each link within the book whose page or heading does not exist."""
-    found = []
-    for address in ADDRESS.findall(cell):
-        name, _, anchor = address.partition("#")
-        path = Path(os.path.normpath(page.parent / name)) if name else page
-        if re.match(r"[a-z]+:", address):
-            continue
-        if not path.is_file():
-            found.append(f"there is no page {address}")
-        elif anchor and anchor not in anchors(path):
-            found.append(f"{path.name} has no heading #{anchor}")
-    return found
 
 
 def problems(page: Path) -> list[str]:
@@ -111,12 +77,17 @@ def test_every_section_of_the_articles_has_its_page() -> None:
     assert problems(PAGE) == []
 
 
-def test_every_question_of_the_articles_is_listed_and_leads_somewhere() -> None:
-    rows = tables(PAGE.read_text(encoding="utf-8"))["The articles' questions"]
-    assert Counter(row[0] for row in rows) == QUESTIONS
-    assert len({tuple(row[:2]) for row in rows}) == len(rows)
-    assert [problem for row in rows for problem in dead_links(row[-1], PAGE)] == []
-    assert all(ADDRESS.search(row[-1]) for row in rows)
+def asked(page: str) -> list[tuple[str, str]]:
+    """The questions of the articles as the page lists them: the article, and the link to the answer."""
+    return [tuple(row) for row in tables(page)["The articles' questions"]]
+
+
+def test_every_question_of_the_articles_is_answered() -> None:
+    rows = asked(PAGE.read_text(encoding="utf-8"))
+    assert Counter(article for article, _ in rows) == QUESTIONS
+    assert len(set(rows)) == len(rows)
+    assert [problem for _, link in rows for problem in dead_links(link, PAGE)] == []
+    assert all(re.fullmatch(r"\[[^]]+\?\]\(faq\.md#[\w-]+\)", link) for _, link in rows)
 
 
 def test_the_page_copies_no_sentence_of_the_articles() -> None:
