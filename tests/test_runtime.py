@@ -31,7 +31,10 @@ def test_device_is_the_gpu_with_a_reproducible_workspace(monkeypatch, already):
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     if already:
         monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", already)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
     assert runtime.device() == torch.device("cuda", 0)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert runtime.device() == torch.device("cuda", 1)
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == (already or ":4096:8")
 
 

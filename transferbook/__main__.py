@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("study", help="compute the missing rows of a study; list or check all")
     command.add_argument("name", metavar="NAME", help="a study; or list, or check")
     command.add_argument("--jobs", type=int, metavar="N", help="how many rows to compute at a time")
+    command.add_argument("--ray", metavar="ADDRESS", help="of a Ray cluster: HOST:PORT, or auto")
     command.set_defaults(command=_study)
 
     command = commands.add_parser("classify", help="train a classifier on pictures or texts of your own")
@@ -137,7 +138,7 @@ def _study(options: argparse.Namespace) -> int:
         known = ", ".join(studies.names()) or "none yet"
         raise UsageError(f"There is no study {options.name!r}; the studies are {known}.")
     try:
-        computed = runner.run(options.name, jobs=options.jobs)
+        computed = runner.run(options.name, jobs=options.jobs, ray=options.ray)
     except studies.StudyError as error:
         print(error, file=sys.stderr)
         return 1

@@ -25,13 +25,14 @@ T = TypeVar("T")
 def device() -> torch.device:
     """The device everything runs on: the first CUDA GPU if there is one, else the CPU.
 
+    Of several processes that `torchrun` or `accelerate launch` started on a machine, each has its own GPU.
     With a GPU, cuBLAS is asked for its reproducible workspace (`CUBLAS_WORKSPACE_CONFIG`, unless it is set
     already), which it reads when it is first used: call this before the first computation on the GPU.
     """
     if not torch.cuda.is_available():
         return torch.device("cpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    return torch.device("cuda", 0)
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def scale() -> str:

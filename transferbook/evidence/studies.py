@@ -49,11 +49,13 @@ class Study:
         path: the file; its stem is the study's name.
         module: the executed file, with whatever else it defines.
         run_fingerprint: of its `run`, see `records.run_fingerprint`.
+        source: the text that was executed.
     """
 
     path: Path
     module: types.ModuleType
     run_fingerprint: str
+    source: bytes
 
     @property
     def name(self) -> str:
@@ -168,11 +170,11 @@ def _folder() -> Path:
 
 
 def open_file(path: Path) -> Study:
-    return _execute(path, path.read_bytes())
+    return open_text(path, path.read_bytes())
 
 
 @functools.lru_cache
-def _execute(path: Path, source: bytes) -> Study:
+def open_text(path: Path, source: bytes) -> Study:
     """Execute a study file, from its text since bytecode may lag behind, under a module name of its own."""
     module = types.ModuleType(f"transferbook_study_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}")
     module.__file__ = str(path)
@@ -186,7 +188,7 @@ def _execute(path: Path, source: bytes) -> Study:
         raise StudyError(f"{path} is no study: it does not define {', '.join(missing)}.")
     if not dataclasses.is_dataclass(module.Config) or not module.Config.__dataclass_params__.frozen:
         raise StudyError(f"{path}: Config must be a frozen dataclass; write @dataclass(frozen=True).")
-    return Study(path, module, records.run_fingerprint(source))
+    return Study(path, module, records.run_fingerprint(source), source)
 
 
 def last_line(error: Exception, path: Path) -> str:

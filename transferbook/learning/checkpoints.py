@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from transferbook.data import files
-from transferbook.learning import identity, schedules
+from transferbook.learning import identity, processes, schedules
 from transferbook.learning.examples import Data, Inputs, move, rows
 
 if TYPE_CHECKING:
@@ -87,7 +87,9 @@ class RunState:
         schedule: torch.optim.lr_scheduler.LRScheduler | None,
         loader: torch.Generator | None,
         seed: int,
+        team: processes.Alone | None = None,
     ) -> None:
+        self.team = team or processes.Alone(torch.device("cpu"))
         self.model, self.optimizer, self.schedule = model, optimizer, schedule
         self.loader = loader  # the generator of a DataLoader that has one of its own
         self.order = torch.Generator().manual_seed(seed)  # shuffles resident tensors
@@ -111,7 +113,7 @@ class RunState:
         if isinstance(train, tuple):
             inputs, labels = train
             order = torch.randperm(len(labels), generator=self.order).to(labels.device)
-            sizes = sizes_of_batches(len(labels), batch_size, self.model)
+            sizes = sizes_of_batches(len(labels), batch_size, self.model, self.team.size)
             if self.schedule is not None and len(sizes) < -(-len(labels) // batch_size):
                 warnings.warn(
                     "The last batch of one example joins the one before, for BatchNorm cannot be trained on "
@@ -150,7 +152,8 @@ class RunState:
         if not self.sizes:
             raise ValueError("The training data gave no batch: pass tensors, a list or a DataLoader.")
         sizes = torch.tensor(self.sizes, dtype=torch.float64)
-        mean = float((torch.stack(self.losses).double().cpu() * sizes).sum() / sizes.sum())
+        sums = torch.stack([(torch.stack(self.losses).double().cpu() * sizes).sum(), sizes.sum()])
+        mean = float(torch.div(*self.team.total(sums)))
         if not np.isfinite(mean):
             raise FloatingPointError(
                 f"The training loss became {mean} in epoch {self.epoch + 1}: lower the learning rate or clip."
@@ -181,6 +184,9 @@ class RunState:
             "schedule": None if self.schedule is None else self.schedule.state_dict(),
             "step_random": self._random(),
         }
+        state = self.team.collect(state)
+        if self.team.rank > 0:
+            return
         with storing(path), files.replacing(path) as file:
             torch.save(state, file)
 
@@ -198,6 +204,7 @@ class RunState:
             raise ValueError(
                 f"{path} belongs to a run {other}: pass the same, name another file, or delete this one."
             )
+        state = self.team.own(state)
         for name in _KEPT:
             setattr(self, name, state[name])
         self.losses = [value.to(device) for value in self.losses]
@@ -275,17 +282,17 @@ def _read(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def sizes_of_batches(examples: int, batch_size: int, model: nn.Module) -> list[int]:
+def sizes_of_batches(examples: int, batch_size: int, model: nn.Module, parts: int = 1) -> list[int]:
     """How many examples each batch of an epoch has: `batch_size`, and what is left over.
 
-    BatchNorm cannot be trained on one example; where a model trains it, a last batch of one joins the one
-    before.
+    BatchNorm cannot be trained on one example; where a model trains it, a last batch of one, or of fewer
+    than two for each of its `parts`, joins the one before.
     """
     sizes = [batch_size] * (examples // batch_size)
     if left := examples % batch_size:
         sizes.append(left)
-    if left == 1 and len(sizes) > 1 and any(map(_trains_batchnorm, model.modules())):
-        sizes[-2:] = [batch_size + 1]
+    if 0 < left < 2 * parts and len(sizes) > 1 and any(map(_trains_batchnorm, model.modules())):
+        sizes[-2:] = [batch_size + left]
     return sizes
 
 

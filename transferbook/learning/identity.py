@@ -48,8 +48,9 @@ def of_run(
 def mismatch(there: Facts, here: Facts) -> str | None:
     """The first thing in which the run of a checkpoint is another one, in words; None if it is the same."""
     for name, value in here["settings"].items():
-        if there["settings"].get(name) != value:
-            return f"with {name} {there['settings'].get(name)}, this one has {value}"
+        before = there["settings"].get(name, 1 if name == "processes" else None)
+        if before != value:
+            return f"with {name} {before}, this one has {value}"
     if there["model"] != here["model"]:
         old, new = there["model"], here["model"]
         name = next(n for n in [*new, *old] if old.get(n) != new.get(n))

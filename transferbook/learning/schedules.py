@@ -7,6 +7,8 @@ import warnings
 
 import torch
 
+from transferbook.learning.examples import Data
+
 SPENT = 1e-9  # of the initial rate: rounding can leave a little of a rate that has fallen to 0
 
 
@@ -31,6 +33,20 @@ def warmup_linear(
         return max(0.0, (steps - step) / (steps - rising))
 
     return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+
+
+def refuse_spent(
+    schedule: torch.optim.lr_scheduler.LRScheduler, train: Data, batch_size: int, accumulate: int, epochs: int
+) -> None:
+    """Raise a `ValueError` if the learning rate is 0 in all steps of so many epochs."""
+    tensors, known = isinstance(train, tuple), hasattr(train, "__len__")
+    batches = -(-len(train[1]) // batch_size) if tensors else len(train) if known else 100
+    steps = epochs * -(-batches // accumulate)
+    if is_spent(schedule, steps):
+        raise ValueError(
+            f"The schedule is spent: the learning rate is 0 in all {steps} steps that are to do; make the "
+            "optimizer and the schedule anew, as long as the whole run."
+        )
 
 
 def is_spent(schedule: torch.optim.lr_scheduler.LRScheduler, steps: int) -> bool:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from transferbook import runtime
 from transferbook.data import files
-from transferbook.learning import examples, identity, schedules
+from transferbook.learning import examples, identity, processes, schedules
 from transferbook.learning.checkpoints import History, RunState, storing
 from transferbook.learning.examples import Data, Inputs
 from transferbook.learning.schedules import warmup_linear
@@ -49,17 +49,21 @@ def fit(
 ) -> History:
     """Train `model` in place; on the way out it holds the last weights, or the best ones with `patience`.
 
+    Started in several processes by `torchrun` or `accelerate launch`, all make the same call with the same
+    data, and each step is that of one process, but for dropout and BatchNorm, which see a process's part of
+    a batch. The processes end with equal weights; the first one alone writes the checkpoint.
+
     Args:
         model: called as `model(inputs)`, or `model(**inputs)` where the inputs are a dict of tensors.
         train: `(inputs, labels)` tensors of equal length N, kept on the device and reshuffled every epoch,
             or a re-iterable of such pairs, one per batch (a `DataLoader`, a list), used in its own order.
         optimizer: built over the model's parameters; any parameter groups.
         epochs: passes over the training data.
-        batch_size: examples per batch; used only where `train` is a pair of tensors. The last batch has what
-            is left over; if that is one example and the model trains a BatchNorm, which cannot do with one,
-            it joins the batch before, so that an epoch has a step less.
+        batch_size: examples per batch, over all processes; used only where `train` is a pair of tensors. The
+            last batch has what is left over; if that is one example and the model trains a BatchNorm, which
+            cannot do with one (nor can a process), it joins the batch before: an epoch has a step less.
         schedule: a learning-rate scheduler, stepped once per optimiser step.
-        loss: mean loss of a batch, `loss(outputs, labels)`.
+        loss: mean loss of the examples of a batch, `loss(outputs, labels)`.
         valid: data scored after each epoch, in either of the forms of `train`.
         patience: stop after this many epochs without a lower validation loss, and restore the best weights.
         max_seconds: stop at the end of the first optimiser step at which this call has trained for so long,
@@ -74,7 +78,7 @@ def fit(
             data. Only a `LambdaLR`, such as `warmup_linear`, may be another (one with more steps, say); it
             takes effect from the step that the run has reached.
         checkpoint_every: optimiser steps between two checkpoints; one is also written after every epoch.
-        device: where to train; by default `runtime.device()`.
+        device: where to train; by default `runtime.device()`. Of several processes each has a GPU of its own.
         progress: draw a progress bar on stderr; by default only in a terminal.
         on_epoch_start: called with the epoch (from 0) before it starts, and again when a run is resumed
             within it; what it does must depend on the epoch alone.
@@ -84,8 +88,9 @@ def fit(
 
     Raises:
         ValueError: for data of unequal length, a one-shot iterator, no epoch, no time, `patience` without
-            `valid`, a checkpoint that is damaged or of another run, a schedule that is spent, or an optimiser
-            of parameters that the model lacks; the message says which.
+            `valid`, a checkpoint that is damaged or of another run, a schedule that is spent, an optimiser of
+            parameters that the model lacks, or processes that differ in data or arguments or cannot share a
+            batch evenly; the message says which.
         OSError: if the checkpoint cannot be read or stored; what was stored before stays whole.
         FloatingPointError: if the training loss of an epoch, or of its part before the stop, is not finite,
             or with `clip_norm` the norm of a gradient.
@@ -105,25 +110,30 @@ def fit(
             f"The optimizer holds {strangers} parameters that are not the model's: make it after the last "
             "change of the model, such as a new head."
         )
-    device = device or runtime.device()
-    # One process trains with plain torch steps. This is the one place where several processes would hand
-    # model, optimiser and batches to an Accelerator before the loop starts.
+    # One process trains with plain torch steps. Several hand model, batches and sums to an Accelerator here;
+    # the optimiser sees the whole gradient in each of them.
+    team = processes.team(device)
+    device = team.device
     model.to(device)
     train = examples.on_device(train, device)
     valid = None if valid is None else examples.on_device(valid, device)
-    run = RunState(model, optimizer, schedule, getattr(train, "generator", None), seed)
     path = None if checkpoint is None else Path(checkpoint)
+    team.require_same(epochs=epochs, batch_size=batch_size if isinstance(train, tuple) else None, seed=seed,
+                      accumulate=accumulate, patience=patience, max_seconds=max_seconds, clip_norm=clip_norm,
+                      checkpoint=path, checkpoint_every=checkpoint_every)  # fmt: skip
+    network = team.wrap(model)
+    run = RunState(model, optimizer, schedule, getattr(train, "generator", None), seed, team)
     if path is not None:
         settings = {"batch_size": batch_size, "accumulate": accumulate, "seed": seed, "patience": patience}
-        settings["clip_norm"] = clip_norm
+        settings |= {"clip_norm": clip_norm, "processes": team.size}
         data = {"training": train, "validation": valid}
         run.facts = identity.of_run(model, optimizer, schedule, settings, data)
         run.load(path, device)
-        if run.epoch < epochs:
+        if run.epoch < epochs and team.rank == 0:
             with storing(path):
                 files.require_writable(path)
     if schedule is not None and run.epochs < epochs and not run.stopped:
-        _refuse_spent(schedule, train, batch_size, accumulate, epochs - run.epoch)
+        schedules.refuse_spent(schedule, train, batch_size, accumulate, epochs - run.epoch)
     run.epochs = max(run.epochs, epochs)
 
     norms: list[Tensor] = []  # of this epoch's gradients, read at its end since that waits for the device
@@ -144,24 +154,25 @@ def fit(
     begun = time.perf_counter()
 
     def late() -> bool:
-        return max_seconds is not None and time.perf_counter() - begun >= max_seconds
+        return max_seconds is not None and team.any(time.perf_counter() - begun >= max_seconds)
 
     show = sys.stderr.isatty() if progress is None else progress
-    with tqdm(total=epochs, initial=run.epoch, unit="epoch", disable=not show) as bar:
+    with tqdm(total=epochs, initial=run.epoch, unit="epoch", disable=not show or team.rank > 0) as bar:
         while run.epoch < epochs and not run.stopped:
             started = time.perf_counter()
             if on_epoch_start is not None:
                 on_epoch_start(run.epoch)
             model.train()
             gathered = 0  # examples whose gradients wait for the next step
-            batches = iter(run.batches(train, batch_size))
-            for number, (inputs, labels) in enumerate(batches, start=run.batch):
+            fresh = team.begin_epoch(run.step_random is None, run.loader)
+            batches = team.parts(run.batches(train, batch_size), fresh)
+            for number, (inputs, labels, own, whole) in enumerate(batches, start=run.batch):
                 with runtime.autocast(device):
-                    batch_loss = loss(examples.call(model, inputs), labels)
+                    batch_loss = loss(examples.call(network, inputs), labels)
                 run.losses.append(batch_loss.detach())
-                run.sizes.append(len(labels))
-                gathered += len(labels)
-                (batch_loss if accumulate == 1 else batch_loss * len(labels)).backward()
+                run.sizes.append(own)
+                gathered += whole
+                team.backward(batch_loss if accumulate == 1 else batch_loss * whole, own / whole)
                 if (number + 1) % accumulate == 0:
                     step(gathered)
                     gathered = 0
@@ -180,11 +191,13 @@ def fit(
             row = run.end_epoch(time.perf_counter() - started)
             _refuse_infinite(norms, run.epoch)
             norms.clear()
+            team.settle(model)
             if valid is not None:
-                scores = evaluate(model, valid, loss=loss, device=device)
+                scores = _scores(model, valid, loss, 256, team)
                 row |= {f"valid_{name}": scores[name] for name in ("loss", "accuracy") if name in scores}
-                if patience is not None:
-                    run.watch(row["valid_loss"], patience)
+            row |= team.first(row)
+            if patience is not None:
+                run.watch(row["valid_loss"], patience)
             if path is not None:
                 run.save(path)
             bar.update()
@@ -254,27 +267,22 @@ def evaluate(
     Returns:
         `loss`, `n` (examples) and, if the labels are integers of shape (N,), `accuracy` in [0, 1].
     """
-    device = device or runtime.device()
+    return _scores(model, data, loss, batch_size, processes.Alone(device or runtime.device()))
+
+
+def _scores(
+    model: nn.Module, data: Data, loss: Loss, batch_size: int, team: processes.Alone
+) -> dict[str, float]:
+    def outputs_of(inputs: Inputs) -> Tensor:
+        return predict(model, inputs, batch_size=batch_size, device=team.device)
+
     pairs = [data] if isinstance(data, tuple) else data
-    scored = [(predict(model, x, batch_size=batch_size, device=device), y.cpu()) for x, y in pairs]
+    scored = [(team.predictions(outputs_of, x, y), y.cpu()) for x, y in pairs]
     outputs, labels = (torch.cat(parts) for parts in zip(*scored, strict=True))
     scores = {"loss": float(loss(outputs, labels)), "n": float(len(labels))}
     if not labels.is_floating_point() and labels.ndim == 1:
         scores["accuracy"] = float((outputs.argmax(1) == labels).double().mean())
     return scores
-
-
-def _refuse_spent(
-    schedule: torch.optim.lr_scheduler.LRScheduler, train: Data, batch_size: int, accumulate: int, epochs: int
-) -> None:
-    tensors, known = isinstance(train, tuple), hasattr(train, "__len__")
-    batches = -(-len(train[1]) // batch_size) if tensors else len(train) if known else 100
-    steps = epochs * -(-batches // accumulate)
-    if schedules.is_spent(schedule, steps):
-        raise ValueError(
-            f"The schedule is spent: the learning rate is 0 in all {steps} steps that are to do; make the "
-            "optimizer and the schedule anew, as long as the whole run."
-        )
 
 
 @contextmanager
