@@ -141,6 +141,8 @@ def start(folder: Path, launcher: list[str], cases: tuple[str, ...]) -> subproce
     program = folder / "program.py"
     program.write_text(textwrap.dedent(PROGRAM))
     environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "HOME": str(folder)}
+    # What a launcher may set; `fit` goes by its own arguments.
+    environment |= {"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4", "ACCELERATE_MIXED_PRECISION": "bf16"}
     environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"  # else a restart reads the addresses of the dead
     return subprocess.run([sys.executable, "-m", *launcher, str(program), str(folder), *cases], text=True,
                           env=environment, capture_output=True, timeout=300, check=False)  # fmt: skip

@@ -90,6 +90,7 @@ class Together(Alone):
                 f"fit gives each process the whole model, which {self.accelerator.distributed_type.value} "
                 "does not: start it with torchrun, or with accelerate launch --multi_gpu."
             )
+        self.accelerator.gradient_accumulation_steps = 1  # whatever the launcher says: `fit` has its own
         super().__init__(self.accelerator.device)
         self.size, self.rank = self.accelerator.num_processes, self.accelerator.process_index
 
