@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -62,6 +63,15 @@ def test_a_file_says_what_it_was_told_and_the_network_is_left_as_it_was(network,
     assert [given.name for given in session.get_inputs()] == ["words", "there"]
     assert [given.shape for given in session.get_inputs()] == [["batch", "length"]] * 2
     assert session.get_outputs()[0].name == "z"
+
+
+def test_a_file_says_nothing_of_the_machine_that_wrote_it(file):
+    import onnx
+
+    content = file.read_bytes()
+    assert b"test_export" not in content and str(Path(__file__).parents[1]).encode() not in content
+    assert b"site-packages" not in content
+    onnx.checker.check_model(onnx.load(file))
 
 
 def test_int8_is_nearly_the_same_in_a_quarter_and_keeps_the_head(network, file, tmp_path):

@@ -1,4 +1,4 @@
-"""The command line: `python -m transferbook assets|study|classify|export|costs|doctor|catalogue`."""
+"""The command line: `python -m transferbook assets|study|classify|export|life|costs|doctor|catalogue`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from transferbook.data import assets
 from transferbook.program import commands as classify
-from transferbook.program import cost_command, export_command
+from transferbook.program import cost_command, export_command, life_command
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "data_and_models.md"
@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("export", help="write a trained classifier as an ONNX file, without torch")
     export_command.add_to(command)
+
+    command = commands.add_parser("life", help="take one model from pretrained to exported, and measure it")
+    life_command.add_to(command)
 
     command = commands.add_parser("costs", help="say what a transformer takes: parameters, memory, training")
     cost_command.add_to(command)

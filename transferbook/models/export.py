@@ -69,7 +69,7 @@ def to_onnx(
     finally:
         for part, mode in modes.items():
             part.training = mode
-    proto = program.model_proto
+    proto = _without_places(program.model_proto)
     onnx.helper.set_model_props(proto, {KEY: json.dumps(known or {}, ensure_ascii=False)})
     with files.replacing(Path(path)) as file:
         file.write(proto.SerializeToString())
@@ -154,6 +154,17 @@ class OnnxModule(nn.Module):
         named = dict(zip(self.names, inputs, strict=False)) | named
         (result,) = self.session.run(None, {name: named[name].cpu().numpy() for name in self.names})
         return torch.from_numpy(result)
+
+
+def _without_places(proto: Any) -> Any:
+    """The model without the exporter's notes on each operation, which name folders of this machine."""
+    parts = [*proto.graph.input, *proto.graph.output]
+    for graph in (proto.graph, *proto.functions):
+        parts += [*graph.node, *graph.value_info]
+    for part in parts:
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return proto
 
 
 @contextlib.contextmanager
