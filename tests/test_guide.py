@@ -136,6 +136,16 @@ def test_the_rows_are_those_of_the_chapters() -> None:
     )
 
 
+def test_what_the_page_says_of_its_tables_holds() -> None:
+    gains = [cells["source's less batch's"] for cells in guide.batchnorm_table().values()]
+    assert all(gain.low < 0 < gain.high for gain in gains)  # "for none of these could it be told"
+    assert guide.first_table(guide.posts())["posts, 64"]["try first"] == "word counts"  # "this table cannot"
+    for found in (guide.pictograms(), guide.digits(), guide.reviews(), guide.posts()):
+        for (kind, _), ways in found.items():
+            first, best = guide.advise(ways, guide.TESTED[kind])
+            assert best is first or guide.lead(best, first, guide.TESTED[kind]).low <= 0
+
+
 def test_a_cell_without_a_study_says_so() -> None:
     table = guide.unmeasured({"a": {"x": 1.0, "y": "z"}}, ("b",))
     assert table == {"a": {"x": 1.0, "y": "z"}, "b": {"x": "not measured", "y": "not measured"}}
