@@ -7,7 +7,7 @@ BUILD_SITE := $(BIN)/jupyter-book build . -W -n --keep-going --all
 PAGES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve lab test check lint assets studies bench test-claims lock clean
+.PHONY: help setup book serve lab test check lint assets studies bench test-claims test-browser lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -75,6 +75,10 @@ check: setup assets ## check what changed since it was last green, as far as fou
 test-claims: export OMP_NUM_THREADS = 1
 test-claims: setup assets ## check for every chapter that its claims fail when its experiment is broken
 	$(BIN)/python -m pytest tests/test_sabotage.py --all-chapters
+
+test-browser: export OMP_NUM_THREADS = 1
+test-browser: setup assets ## check the page of `transferbook serve` in a browser (needs Chromium)
+	$(BIN)/python -m pytest tests/browser_try_page.py
 
 lint: setup ## check the style of the code, notebooks included
 	$(BIN)/ruff check .

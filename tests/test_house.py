@@ -18,6 +18,7 @@ MAY_USE = {
     "models": {"runtime", "data"},
     "learning": {"runtime", "data", "evidence", "models"},
     "program": {"runtime", "data", "evidence", "models", "learning"},
+    "serving": {"runtime", "data", "evidence", "models", "learning", "program"},
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m transferbook assets|study|classify|export|life|costs|doctor|catalogue`."""
+"""Commands: `python -m transferbook assets|study|classify|export|life|costs|serve|doctor|catalogue`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from transferbook.data import assets
 from transferbook.program import commands as classify
 from transferbook.program import cost_command, export_command, life_command
+from transferbook.serving import serve_command
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "data_and_models.md"
@@ -79,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("costs", help="say what a transformer takes: parameters, memory, training")
     cost_command.add_to(command)
+
+    command = commands.add_parser("serve", help="put a classifier or a language model behind an address")
+    serve_command.add_to(command)
 
     command = commands.add_parser("doctor", help="say what this machine has, and what to do next")
     command.set_defaults(command=_doctor)
