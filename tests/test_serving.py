@@ -232,12 +232,12 @@ def filled(*rows: object) -> Queue:
 
 def test_the_window_begins_with_the_first_request():
     queue = filled(1)
-    threading.Timer(0.5, queue.put, [2]).start()
-    threading.Timer(0.6, queue.put, [3]).start()
+    threading.Timer(0.6, queue.put, [2]).start()
+    threading.Timer(0.8, queue.put, [3]).start()
     assert workers.collect(queue, 8, 0.05) == [1]  # it is over long before the second
     started = time.monotonic()
-    assert workers.collect(queue, 8, 0.3) == [2, 3]
-    assert 0.6 < time.monotonic() - started < 2
+    assert workers.collect(queue, 8, 1.0) == [2, 3]
+    assert 1.2 < time.monotonic() - started < 5
 
 
 def test_a_full_batch_waits_for_nobody_and_no_window_takes_what_is_there():
@@ -485,7 +485,7 @@ def test_a_text_is_written_in_pieces_or_at_once():
 
 
 def test_a_text_that_takes_too_long_ends_with_a_sentence_and_is_given_up():
-    made = service("language", pause=0.2, answer_seconds=0.3)
+    made = service("language", pause=0.6, answer_seconds=1.0)
     said = ask(made, "POST", "/generate", json={"prompt": "Hi"})
     first, last = (json.loads(line) for line in said.text.splitlines())
     assert first == {"text": "Hi"} and made.room.taken == 0
@@ -809,5 +809,5 @@ def test_a_connection_that_breaks_has_no_status():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    trace = load.closed_loop(f"http://127.0.0.1:{port}/", ["a", "b"], 1)
+    trace = load.closed_loop(f"http://127.0.0.1:{port}/", ["a", "b"], 1)  # nobody listens there
     assert trace.status.tolist() == [0, 0] and trace.answers == [None, None] and trace.throughput == 0

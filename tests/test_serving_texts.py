@@ -49,6 +49,10 @@ def post(server: running.Running, content: object) -> httpx.Response:
     return httpx.post(f"{server.address}/predict", json=content, timeout=40, trust_env=False)
 
 
+def metrics_of(server: running.Running) -> str:
+    return httpx.get(f"{server.address}/metrics", timeout=40, trust_env=False).text
+
+
 def test_it_says_what_the_model_in_the_file_says(model, server):
     said = post(server, {"texts": TEXTS}).json()
     wanted = model[0].predict(TEXTS)
@@ -59,7 +63,7 @@ def test_it_says_what_the_model_in_the_file_says(model, server):
         assert found["confidence"] == pytest.approx(float(sure), abs=1e-5)
         assert list(found["probabilities"]) == ["bad", "good"]
         assert list(found["probabilities"].values()) == pytest.approx(shares.tolist(), abs=1e-5)
-    card = httpx.get(f"{server.address}/model", trust_env=False).json()
+    card = httpx.get(f"{server.address}/model", timeout=40, trust_env=False).json()
     assert card["sha256"].startswith(said["model"]) and card["classes"] == ["bad", "good"]
     assert card["examples"]["train"] + card["examples"]["valid"] + card["examples"]["test"] == 80
     assert not hostile.SHOWN.search(json.dumps(card).replace("/predict", ""))
@@ -106,16 +110,15 @@ def test_hostile_requests_get_one_sentence_and_stop_nothing(server):
     still = {process.pid for process in psutil.Process(server.process.pid).children(recursive=True)}
     assert still == processes
     assert not [line for line in server.log() if "failed" in line or line.get("status") == 500]
-    health = httpx.get(f"{server.address}/health", trust_env=False)
+    health = httpx.get(f"{server.address}/health", timeout=40, trust_env=False)
     assert (health.status_code, health.json()) == (200, {"status": "ready"})
 
 
 def test_pages_and_metrics_are_there_and_say_nothing_of_the_users(server):
     for path in ("/", "/docs", "/openapi.json", "/metrics", "/try.js", "/try.css"):
-        found = httpx.get(f"{server.address}{path}", trust_env=False)
+        found = httpx.get(f"{server.address}{path}", timeout=40, trust_env=False)
         assert found.status_code == 200 and "no. 3" not in found.text
-    metrics = httpx.get(f"{server.address}/metrics", trust_env=False).text
-    counts = dict(re.findall(r'requests_total\{route="/predict",status="(\d+)"\} (\S+)', metrics))
+    counts = dict(re.findall(r'requests_total\{route="/predict",status="(\d+)"\} (\S+)', metrics_of(server)))
     assert float(counts["200"]) >= 17 and float(counts["429"]) >= 1 and float(counts["413"]) >= 3
     log = server.out.read_text(encoding="utf-8")
     assert "no. 3" not in log and "warm" not in log and "Traceback" not in log
@@ -127,7 +130,8 @@ def test_told_to_stop_it_answers_what_it_has_and_ends(server):
     asking = threading.Thread(target=lambda: answers.append(post(server, {"text": "a warm film"})))
     children = psutil.Process(server.process.pid).children(recursive=True)
     asking.start()
-    time.sleep(WINDOW / 2)  # it waits for others now
+    while not answers and "transferbook_waiting 1.0" not in metrics_of(server):
+        time.sleep(0.01)  # until it waits for others
     assert server.stop() == 0
     asking.join(10)
     assert answers[0].status_code == 200 and answers[0].json()["predictions"][0]["label"] == "good"

@@ -107,7 +107,8 @@ async def _send(address: str, payloads: Sequence[Any], at: np.ndarray | None, cl
             sent[row] = time.perf_counter() - started
             try:
                 answer = await client.post(address, json=payloads[row])
-                status[row], answers[row] = answer.status_code, answer.json()
+                status[row] = answer.status_code
+                answers[row] = answer.json()
             except (httpx.HTTPError, ValueError):
                 pass
             answered[row] = time.perf_counter() - started
