@@ -233,5 +233,6 @@ def stored_seconds(path: Path) -> float:
     for cell in code_cells(path):
         for output in cell["outputs"]:
             if output.get("metadata", {}).get("scrapbook", {}).get("name") == "seconds":
-                return float(next(iter(output["data"].values())))
+                text = next(iter(output["data"].values()))
+                return float("".join(text))  # Jupyter stores a text as a string or as a list of lines
     return UNKNOWN

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import planning
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, writes
@@ -109,13 +110,16 @@ def test_without_a_record_and_a_repository_everything_is_chosen(book):
     assert chosen(book) == set(PIECES)
 
 
-def test_a_notebook_says_how_long_it_takes():
+def test_a_notebook_says_how_long_it_takes(tmp_path):
     path = next((ROOT / "notebooks").rglob("04_generalisation.ipynb"))
     name = path.relative_to(ROOT).as_posix()
     plan = planning.Plan(ROOT)
     plan.records = {}
     assert planning.stored_seconds(path) != planning.UNKNOWN
     assert plan.seconds(name) == planning.stored_seconds(path)
+    saved = nbformat.read(path, as_version=4)  # and back, as Jupyter does it
+    nbformat.write(saved, tmp_path / "saved.ipynb")
+    assert planning.stored_seconds(tmp_path / "saved.ipynb") == planning.stored_seconds(path)
     sabotage = "tests/test_sabotage.py::test_claims[04_generalisation]"
     assert plan.seconds(sabotage) == plan.seconds(name)  # and more where a study is re-run
     assert plan.seconds(sabotage.replace("04_generalisation", "05_bert_text_classifier")) > planning.RERUN
