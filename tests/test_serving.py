@@ -756,8 +756,8 @@ def test_the_container_copies_what_is_there_and_starts_what_is_tested():
 
 @pytest.fixture(scope="module")
 def echo():
-    """A server that answers one at a time, 20 ms each, and counts how many are inside."""
-    lock, inside, most = threading.Lock(), [], []
+    """A server that answers one at a time, 20 ms each; it notes how many are inside, and connections."""
+    lock, inside, most, connections = threading.Lock(), [], [], []
 
     class Echo(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -766,6 +766,7 @@ def echo():
             body = self.rfile.read(int(self.headers["Content-Length"]))
             inside.append(1)
             most.append(len(inside))
+            connections.append(self.client_address)
             with lock:
                 time.sleep(0.02)
             inside.pop()
@@ -779,13 +780,13 @@ def echo():
 
     found = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     threading.Thread(target=found.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{found.server_port}/", most
+    yield f"http://127.0.0.1:{found.server_port}/", most, connections
     found.shutdown()
     found.server_close()
 
 
 def test_clients_in_a_closed_loop_wait_for_their_answers(echo):
-    address, most = echo
+    address, most, _ = echo
     most.clear()
     payloads = [{"n": number} for number in range(12)]
     trace = load.closed_loop(address, payloads, clients=3)
@@ -795,7 +796,7 @@ def test_clients_in_a_closed_loop_wait_for_their_answers(echo):
 
 
 def test_in_an_open_loop_requests_come_when_they_come(echo):
-    address, most = echo
+    address, most, _ = echo
     most.clear()
     at = np.linspace(0.0, 0.04, 10)
     trace = load.open_loop(address, ["full" if number % 2 else "a" for number in range(10)], at)
@@ -803,6 +804,17 @@ def test_in_an_open_loop_requests_come_when_they_come(echo):
     assert trace.status.tolist() == [200, 429] * 5 and len(trace.seconds) == 5
     span = trace.answered.max() - trace.sent.min()
     assert trace.waiting() == pytest.approx((trace.answered - trace.sent).sum() / span)  # Little's law
+
+
+def test_a_client_gives_an_idle_connection_up_before_the_server_does(echo, monkeypatch):
+    address, _, connections = echo
+    for idle, wanted in ((0.1, 2), (20.0, 1)):
+        monkeypatch.setattr(load, "IDLE", idle)
+        connections.clear()
+        load.open_loop(address, ["a", "b"], np.array([0.0, 0.6]))
+        assert len(connections) == 2 and len(set(connections)) == wanted
+    monkeypatch.undo()
+    assert load.IDLE <= 5 / 2  # of a server: `timeout_keep_alive`, half of it to spare
 
 
 def test_a_connection_that_breaks_has_no_status():
