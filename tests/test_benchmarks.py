@@ -5,23 +5,30 @@ No time is held to a limit here.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import subprocess
 import sys
+import threading
 import types
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_notebook
 from torch import nn
 
 from benchmarks import __main__ as command_line
-from benchmarks import chapters, embedding, fit, frameworks, frozen, measure, program
+from benchmarks import chapters, embedding, fit, frameworks, frozen, measure, program, service
 from transferbook import runtime
 from transferbook.data import datasets
+from transferbook.program import predictor
+from transferbook.serving import load, running
 
 TINY = fit.Settings(examples=96, epochs=2, batch_size=32, repetitions=2)
 
@@ -210,6 +217,7 @@ def test_the_command_runs_what_is_missing_and_goes_on_after_a_failure(tmp_path, 
         "benchmarks.frozen",
         "benchmarks.embedding",
         "benchmarks.program",
+        "benchmarks.service",
         "benchmarks.chapters",
     ]
     printed = capsys.readouterr().out
@@ -228,3 +236,71 @@ def test_committed_results_can_be_read_and_their_ratios_have_repetitions():
         rows = measure.load(path.stem)
         assert rows and json.loads(path.read_text(encoding="utf-8"))["benchmark"] == path.stem
         assert all(len(row.ratios) >= 3 for row in rows if row.unit == "times")
+
+
+def test_service(monkeypatch):
+    """A real plain server; ours, which has its own tests, is stood in for by one that computes alike."""
+    asked = []
+
+    @contextlib.contextmanager
+    def stand_in(model: Path, *options: object) -> Iterator[running.Running]:
+        asked.append(options)
+        found = predictor.load(model)
+
+        class Answer(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                text = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"]
+                with lock:
+                    said = {"predictions": [{"label": found.predict([text]).names[0]}]}
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(json.dumps(said))))
+                self.end_headers()
+                self.wfile.write(json.dumps(said).encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        lock, server = threading.Lock(), ThreadingHTTPServer((running.HOST, 0), Answer)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield running.Running(f"http://{running.HOST}:{server.server_port}", None, Path())
+        server.shutdown()
+        server.server_close()
+
+    monkeypatch.setattr(running, "served", stand_in)
+    settings = service.Settings(
+        clients=(2,), loads=(0.5,), requests=8, rounds=2, servers=("plain FastAPI", "batches, 20 ms")
+    )
+    rows = service.measure_service(settings, examples=40)
+    *compared, alone = rows
+    assert [row.settings["what"] for row in compared] == ["throughput", "p50", "p90", "p50", "p90"]
+    for row in compared:
+        check_form(row, 2)
+        assert row.settings["predicted"] > 0 and row.checked == "all decisions"
+    assert set(alone.seconds) == {f"a batch of {size}" for size in service.SIZES}
+    assert asked == [("--batch", 16, "--window", 20, *service.WIDE)]
+
+
+def test_a_service_that_loses_a_request_or_decides_otherwise_is_not_measured():
+    def trace(status: list[int], labels: list[str]) -> load.Trace:
+        answers = [{"predictions": [{"label": label}]} for label in labels]
+        return load.Trace(np.zeros(2), np.ones(2), np.array(status), answers)
+
+    service._check(trace([200, 200], ["a", "b"]), ["a", "b"], "one")
+    with pytest.raises(AssertionError, match=r"one answered 1 requests with \[0\] \(0: a connection broke"):
+        service._check(trace([200, 0], ["a", "b"]), ["a", "b"], "one")
+    with pytest.raises(AssertionError, match="one decides otherwise"):
+        service._check(trace([200, 200], ["a", "a"]), ["a", "b"], "one")
+
+
+def test_a_service_is_predicted_from_the_seconds_of_its_batches():
+    def seconds(size: int) -> float:
+        return 0.01 + 0.002 * size
+
+    assert service.predicted_closed(seconds, 4, "plain FastAPI") == pytest.approx((1 / 0.012, 0.048))
+    assert service.predicted_closed(seconds, 4, "batches, 20 ms") == pytest.approx((4 / 0.038, 0.038))
+    assert service.predicted_closed(seconds, 16, "batches, 20 ms") == pytest.approx((16 / 0.042, 0.042))
+    came = np.array([0.0, 0.001, 1.0])
+    assert service.predicted_open(seconds, came, "one by one") == pytest.approx([0.012, 0.023, 0.012])
+    assert service.predicted_open(seconds, came, "batches, 5 ms") == pytest.approx([0.019, 0.018, 0.017])
