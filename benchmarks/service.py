@@ -93,15 +93,18 @@ class Settings:
 
 
 def service_times(model: object, texts: Sequence[str], repetitions: int = 7) -> Callable[[int], float]:
-    """Seconds of a batch, measured in this process for some sizes and interpolated between them."""
+    """Seconds of a batch, measured in this process for some sizes and interpolated between them.
+
+    They are seconds of the processor: other work would lengthen large batches more often than small ones.
+    """
     medians = []
     for size in SIZES:
         seconds = []
         for row in range(repetitions):
             chosen = [texts[(row * size + number) % len(texts)] for number in range(size)]
-            started = time.perf_counter()
+            started = time.process_time()
             model.predict(chosen)
-            seconds.append(time.perf_counter() - started)
+            seconds.append(time.process_time() - started)
         medians.append(float(np.median(seconds)))
     return lambda size: float(np.interp(size, SIZES, medians))
 
