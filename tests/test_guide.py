@@ -45,7 +45,7 @@ def test_the_page_shows_what_the_studies_say() -> None:
 
 def test_tables_are_written_where_they_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guide, "tables", lambda: iter([("one", "<table>"), ("two", "<table>")]))
-    assert guide.write(tmp_path / "new") == [tmp_path / "new/one.html", tmp_path / "new/two.html"]
+    assert guide.write_tables(tmp_path / "new") == [tmp_path / "new/one.html", tmp_path / "new/two.html"]
     assert (tmp_path / "new/one.html").read_text() == "<table>\n"
 
 
@@ -62,7 +62,7 @@ def test_the_sizes_of_the_test_sets_are_those_of_the_data() -> None:
 
 
 def test_a_lead_counts_in_other_labels_and_other_test_examples() -> None:
-    found = guide.lead(way("a", 0.8), guide.Way("b", np.full(5, 0.7), 1.0, ""), 400)
+    found = guide.lead_of(way("a", 0.8), guide.Way("b", np.full(5, 0.7), 1.0, ""), 400)
     seeds = 2.776445 * np.std(SPREAD, ddof=1) / 5**0.5
     shares = [guide.intervals.binomial(count, 400).half_width for count in (320, 280)]
     assert found.mean == pytest.approx(0.1)
@@ -80,7 +80,7 @@ def test_a_way_that_any_other_is_ahead_of_is_not_advised() -> None:
     """The best mean may be too unsure to be told from a way that a surer one is ahead of."""
     unsure = guide.Way("unsure", np.array([0.5, 0.6, 0.7, 0.8, 0.9]), 9.0, "")
     sure, low = way("sure", 0.69, 3.0), way("low", 0.6, 1.0)
-    assert guide.lead(unsure, low, 10_000).low < 0 < guide.lead(sure, low, 10_000).low
+    assert guide.lead_of(unsure, low, 10_000).low < 0 < guide.lead_of(sure, low, 10_000).low
     assert guide.advise([low, sure, unsure], 10_000) == (sure, unsure)
 
 
@@ -108,9 +108,9 @@ def test_the_strength_that_validates_best_is_chosen_and_the_first_of_equals() ->
 def test_the_rows_are_those_of_the_chapters() -> None:
     def mean(found: guide.Found, kind: str, n: int, first: str, second: str) -> float:
         ways = named(found, kind, n)
-        return guide.lead(ways[first], ways[second], guide.TESTED[kind]).mean
+        return guide.lead_of(ways[first], ways[second], guide.TESTED[kind]).mean
 
-    pictures, texts = guide.pictograms() | guide.digits(), guide.reviews() | guide.posts()
+    pictures, texts = guide.pictogram_ways() | guide.digit_ways(), guide.review_ways() | guide.post_ways()
     assert mean(pictures, "pictograms", 15, "cached features", "scratch") == pytest.approx(
         glued("01", "cached_gain")
     )
@@ -139,17 +139,18 @@ def test_the_rows_are_those_of_the_chapters() -> None:
 def test_what_the_page_says_of_its_tables_holds() -> None:
     gains = [cells["source's less batch's"] for cells in guide.batchnorm_table().values()]
     assert all(gain.low < 0 < gain.high for gain in gains)  # "for none of these could it be told"
-    assert guide.first_table(guide.posts())["posts, 64"]["try first"] == "word counts"  # "this table cannot"
-    for found in (guide.pictograms(), guide.digits(), guide.reviews(), guide.posts()):
+    table = guide.first_table(guide.post_ways())
+    assert table["posts, 64"]["try first"] == "word counts"  # "this table cannot"
+    for found in (guide.pictogram_ways(), guide.digit_ways(), guide.review_ways(), guide.post_ways()):
         for (kind, _), ways in found.items():
             first, best = guide.advise(ways, guide.TESTED[kind])
-            assert best is first or guide.lead(best, first, guide.TESTED[kind]).low <= 0
+            assert best is first or guide.lead_of(best, first, guide.TESTED[kind]).low <= 0
 
 
 def test_a_cell_without_a_study_says_so() -> None:
     table = guide.unmeasured({"a": {"x": 1.0, "y": "z"}}, ("b",))
     assert table == {"a": {"x": 1.0, "y": "z"}, "b": {"x": "not measured", "y": "not measured"}}
-    settings = guide.settings_table(guide.posts())
+    settings = guide.settings_table(guide.post_ways())
     assert settings["posts, 4"]["tuned"] == "not measured"
     assert settings["posts, 4"]["seconds"].endswith(", –")
     assert settings["posts, 16"]["epochs"] == "8"

@@ -275,7 +275,7 @@ class Model:
 def test_a_batch_is_computed_at_once_and_taken_apart_again():
     model = Model()
     unreadable = {"status": 422, "error": "Damaged."}
-    first, second, third = workers.answers(model, [["a", "bb"], unreadable, ["cccc"]])
+    first, second, third = workers.answer_batch(model, [["a", "bb"], unreadable, ["cccc"]])
     assert model.calls == [3] and second is unreadable
     assert [row["label"] for row in first["predictions"]] == ["bad", "good"]
     shares = {"bad": 0.25, "good": 0.75}
@@ -285,10 +285,10 @@ def test_a_batch_is_computed_at_once_and_taken_apart_again():
 
 def test_a_request_that_breaks_the_model_fails_alone():
     model = Model()
-    found = workers.answers(model, [["a"], ["boom"], ["bb", "c"]])
+    found = workers.answer_batch(model, [["a"], ["boom"], ["bb", "c"]])
     assert [answer["status"] for answer in found] == [200, 500, 200] and model.calls == [4, 1, 1, 2]
     assert found[1]["kind"] == "KeyError" and "boom" not in found[1]["error"]
-    assert workers.answers(model, []) == []
+    assert workers.answer_batch(model, []) == []
 
 
 def test_a_picture_is_read_as_from_its_file(tmp_path):
@@ -343,7 +343,7 @@ class StandIn:
 
 def service(kind: str = "texts", log_texts: bool = False, pause: float = 0.0, **bounds) -> server.Service:
     limits = Limits(**bounds)
-    api = workers.Writer() if kind == "language" else workers.Classifier("a.model", limits)
+    api = workers.LanguageWriter() if kind == "language" else workers.Classifier("a.model", limits)
     telemetry = Telemetry((*server.ROUTES, api.api_path), log_texts, io.StringIO())
     found = server.Service(api, ABOUT | {"kind": kind}, limits, telemetry)
     found.handler = StandIn(pause)
@@ -557,7 +557,7 @@ def test_metrics_count_by_route_and_status():
 @pytest.mark.parametrize("kind", ["texts", "pictures", "language"])
 def test_the_page_to_try_it_is_labelled_and_loads_nothing_from_elsewhere(kind):
     about = {name: value for name, value in ABOUT.items() if kind != "language" or name != "classes"}
-    found = pages.fixed(about | {"kind": kind}, Limits())
+    found = pages.fixed_pages(about | {"kind": kind}, Limits())
     page = BeautifulSoup(found["/"][1], "html.parser")
     assert page.html["lang"] == "en" and page.h1.text == "Try re<views>" and "[[" not in str(page)
     fields = page.select("textarea, input")

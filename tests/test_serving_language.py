@@ -37,7 +37,7 @@ def test_pieces_joined_are_what_the_model_writes(model):
     for temperature in (0.0, 1.0):
         asked = {"prompt": "In 1805 é 😀", "chat": False, "max_tokens": 8, "seed": 3}
         asked["temperature"] = temperature
-        *parts, end = workers.pieces(model, asked)
+        *parts, end = workers.stream_pieces(model, asked)
         how = {"temperature": temperature, "generator": torch.Generator().manual_seed(3)}
         (wanted,) = model.write([asked["prompt"]], 8, **how)
         assert "".join(part["text"] for part in parts) == wanted and end["tokens"] <= 8
@@ -65,11 +65,11 @@ class Letters:
 
 def test_half_of_a_character_is_not_sent():
     asked = {"prompt": "x", "chat": False, "max_tokens": 5, "temperature": 0.0, "seed": 0}
-    found = list(workers.pieces(Letters(4, 0, 1, 2, 3), asked))
+    found = list(workers.stream_pieces(Letters(4, 0, 1, 2, 3), asked))
     assert found == [{"text": "a"}, {"text": "ä"}, {"text": "ö"}, {"done": "length", "tokens": 5}]
-    found = list(workers.pieces(Letters(4, 5, 9), asked))
+    found = list(workers.stream_pieces(Letters(4, 5, 9), asked))
     assert found == [{"text": "a"}, {"text": "b"}, {"done": "stop", "tokens": 2}]
-    found = list(workers.pieces(Letters(4, 0, 9), asked))
+    found = list(workers.stream_pieces(Letters(4, 0, 9), asked))
     assert found == [{"text": "a"}, {"text": "\ufffd"}, {"done": "stop", "tokens": 2}]
 
 

@@ -15,7 +15,7 @@ LABELS = torch.tensor([0, 0, 0, 1, 2, 2, 2])
 
 def test_scores_show_the_rare_classes_beside_the_average():
     assert stations.recalls(LOGITS, LABELS).tolist() == pytest.approx([2 / 3, 1, 1 / 3])
-    found = stations.scores(LOGITS, LABELS, rare=[1, 2])
+    found = stations.station_scores(LOGITS, LABELS, rare=[1, 2])
     assert found["accuracy"] == pytest.approx(4 / 7)
     assert found["rare_recall"] == pytest.approx(2 / 3) and found["worst_recall"] == pytest.approx(1 / 3)
     error = metrics.calibration_error(LOGITS.double().softmax(dim=1), LABELS)
@@ -25,10 +25,10 @@ def test_scores_show_the_rare_classes_beside_the_average():
 def test_a_class_without_examples_counts_nowhere():
     wider = torch.cat([LOGITS, -torch.ones(7, 1)], dim=1)
     assert stations.recalls(wider, LABELS)[3].isnan()
-    assert stations.scores(wider, LABELS, rare=[1])["worst_recall"] == pytest.approx(1 / 3)
+    assert stations.station_scores(wider, LABELS, rare=[1])["worst_recall"] == pytest.approx(1 / 3)
     for rare in ([], [1, 3]):
         with pytest.raises(ValueError, match=r"rare classes with examples; got \["):
-            stations.scores(wider, LABELS, rare=rare)
+            stations.station_scores(wider, LABELS, rare=rare)
 
 
 def test_versions_take_turns_in_changing_order():

@@ -51,7 +51,7 @@ class Way:
 Found = dict[tuple[str, int], list[Way]]  # kind of data, labels a class -> the ways that were measured
 
 
-def lead(first: Way, second: Way, tested: int) -> Interval:
+def lead_of(first: Way, second: Way, tested: int) -> Interval:
     """Accuracy of `first` less that of `second`, should both labels and test examples be drawn anew.
 
     The squared half-widths over seeds and of both binomial intervals add up. This takes the errors of the
@@ -81,12 +81,12 @@ def advise(ways: list[Way], tested: int) -> tuple[Way, Way]:
     if not ways:
         raise ValueError("There is no way to choose from; give at least one.")
     level = [
-        way for way in ways if all(lead(other, way, tested).low <= 0 for other in ways if other is not way)
+        way for way in ways if all(lead_of(other, way, tested).low <= 0 for other in ways if other is not way)
     ]
     return min(level, key=lambda way: way.seconds), max(ways, key=lambda way: way.right.mean())
 
 
-def pictograms() -> Found:
+def pictogram_ways() -> Found:
     """OpenMoji's seven categories, from a network of photographs."""
     study, rows = studies.open_study("image_strategies").module, studies.load("image_strategies")
     found: Found = {}
@@ -103,7 +103,7 @@ def pictograms() -> Found:
     return found
 
 
-def digits() -> Found:
+def digit_ways() -> Found:
     """MNIST, from the same network; networks train as long as validation digits chose."""
     study, rows = studies.open_study("mnist_surgery").module, studies.load("mnist_surgery")
     longer, timed = studies.open_study("mnist_epochs").module, studies.load("mnist_epochs")
@@ -135,7 +135,7 @@ def digits() -> Found:
     return found
 
 
-def reviews() -> Found:
+def review_ways() -> Found:
     """Short film reviews, for or against, from MiniLM."""
     study, rows = studies.open_study("text_label_efficiency").module, studies.load("text_label_efficiency")
     names = {
@@ -156,7 +156,7 @@ def reviews() -> Found:
     return found
 
 
-def posts() -> Found:
+def post_ways() -> Found:
     """Newsgroup posts in four topics, from MiniLM, which reads the first 64 tokens."""
     study, rows = studies.open_study("newsgroups_strengths").module, studies.load("newsgroups_strengths")
     shift, older = studies.open_study("newsgroups_shift").module, studies.load("newsgroups_shift")
@@ -211,9 +211,9 @@ def first_table(found: Found) -> dict[str, dict[str, Cell]]:
         plain = max((way for way in ways if way.name in WITHOUT), key=lambda way: way.right.mean())
         table[f"{kind}, {n:,}"] = {
             "try first": first.name,
-            "gain": "no transfer" if first.name in WITHOUT else lead(first, plain, TESTED[kind]),
+            "gain": "no transfer" if first.name in WITHOUT else lead_of(first, plain, TESTED[kind]),
             "best mean": "the same" if best is first else best.name,
-            "its lead": "–" if best is first else lead(best, first, TESTED[kind]),
+            "its lead": "–" if best is first else lead_of(best, first, TESTED[kind]),
         }
     return table
 
@@ -236,9 +236,9 @@ def settings_table(found: Found) -> dict[str, dict[str, Cell]]:
 def batchnorm_table() -> dict[str, dict[str, Cell]]:
     """Fine-tuning with the source's statistics in BatchNorm, less fine-tuning with those of the batch."""
     table: dict[str, dict[str, Cell]] = {}
-    for (kind, n), ways in pictograms().items():
+    for (kind, n), ways in pictogram_ways().items():
         named = {way.name: way for way in ways}
-        gain = lead(named["fine-tuned"], named["batch statistics"], TESTED[kind])
+        gain = lead_of(named["fine-tuned"], named["batch statistics"], TESTED[kind])
         table[f"{kind}, {n:,}"] = {"source's less batch's": gain}
     rows = studies.load("mnist_surgery")
     rows = rows[(rows["scored_on"] == "test") & (rows["per_class"] == 10) & (rows["input"] == "source")]
@@ -246,7 +246,7 @@ def batchnorm_table() -> dict[str, dict[str, Cell]]:
         Way(name, rows[rows["method"] == name].sort_values("seed")["accuracy"].to_numpy(), 0.0, "")
         for name in ("frozen statistics", "fine-tuned")
     )
-    table["digits, 10"] = {"source's less batch's": lead(kept, batch, TESTED["digits"])}
+    table["digits, 10"] = {"source's less batch's": lead_of(kept, batch, TESTED["digits"])}
     return table
 
 
@@ -258,8 +258,8 @@ def unmeasured(table: dict[str, dict[str, Cell]], titles: tuple[str, ...]) -> di
 
 def tables() -> Iterator[tuple[str, str]]:
     """Name and HTML of each table of the page."""
-    yield from _pair("pictures", pictograms() | digits(), ("photos", "more labels"))
-    yield from _pair("texts", reviews() | posts(), ("other languages", "more labels"))
+    yield from _pair("pictures", pictogram_ways() | digit_ways(), ("photos", "more labels"))
+    yield from _pair("texts", review_ways() | post_ways(), ("other languages", "more labels"))
     caption = "Accuracy, by kind and labels a class; other test pictures are counted in."
     yield "batchnorm", result_table.lay_out(batchnorm_table(), caption)._repr_html_()
 
@@ -273,7 +273,7 @@ def _pair(name: str, found: Found, unknown: tuple[str, ...]) -> Iterator[tuple[s
     yield f"{name}_settings", result_table.lay_out(table, caption)._repr_html_()
 
 
-def write(folder: Path = FOLDER) -> list[Path]:
+def write_tables(folder: Path = FOLDER) -> list[Path]:
     """Write each table into a file of its own, and return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -284,4 +284,4 @@ def write(folder: Path = FOLDER) -> list[Path]:
 
 
 if __name__ == "__main__":
-    print(*write(), sep="\n")
+    print(*write_tables(), sep="\n")

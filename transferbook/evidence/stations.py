@@ -17,7 +17,7 @@ from torch import Tensor
 
 from transferbook.evidence import metrics
 
-__all__ = ["Speed", "latencies", "peak_memory", "recalls", "scores", "speeds"]
+__all__ = ["Speed", "latencies", "peak_memory", "recalls", "speeds", "station_scores"]
 
 # The most memory that this process has held: of itself alone, where the system says so (Linux), since what
 # `resource` says may be that of the process that started it.
@@ -47,7 +47,7 @@ def recalls(logits: Tensor, labels: Tensor) -> Tensor:
     return labels.bincount(found, minlength=classes) / labels.bincount(minlength=classes)
 
 
-def scores(logits: Tensor, labels: Tensor, rare: Sequence[int]) -> dict[str, float]:
+def station_scores(logits: Tensor, labels: Tensor, rare: Sequence[int]) -> dict[str, float]:
     """What a version is judged by, the rare classes beside the average.
 
     Args:
@@ -64,7 +64,7 @@ def scores(logits: Tensor, labels: Tensor, rare: Sequence[int]) -> dict[str, flo
     found = metrics.classification_scores(logits, labels)
     each = recalls(logits, labels)
     if not len(rare) or each[list(rare)].isnan().any():
-        raise ValueError(f"scores needs rare classes with examples; got {list(rare)}.")
+        raise ValueError(f"station_scores needs rare classes with examples; got {list(rare)}.")
     return {
         "accuracy": found["accuracy"],
         "calibration_error": found["calibration_error"],

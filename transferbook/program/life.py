@@ -167,7 +167,7 @@ class Life:
         logits = training.predict(station_models.read(file), self.test[0])
         now = logits.argmax(dim=1).tolist()
         changed = 0.0 if said is None else sum(a != b for a, b in zip(said, now, strict=True)) / len(now)
-        found = stations.scores(logits, self.test[1], self.rare)
+        found = stations.station_scores(logits, self.test[1], self.rare)
         return {
             "scores": found | {"changed": changed}, "said": now,
             "recalls": dict(zip(self.classes, stations.recalls(logits, self.test[1]).tolist(), strict=True)),

@@ -25,7 +25,7 @@ EXAMPLES = {
 }
 
 
-def fixed(about: Mapping[str, Any], limits: Limits) -> dict[str, tuple[str, bytes]]:
+def fixed_pages(about: Mapping[str, Any], limits: Limits) -> dict[str, tuple[str, bytes]]:
     """Address -> content type and content, of all that never changes while the server runs.
 
     Args:

@@ -52,7 +52,8 @@ def _serve(options: argparse.Namespace, about: Mapping[str, Any], limits: Any, p
     from transferbook.serving.telemetry import Telemetry
 
     language = about["kind"] == "language"
-    api = workers.Writer() if language else workers.Classifier(str(Path(options.model).resolve()), limits)
+    model = str(Path(options.model).resolve())
+    api = workers.LanguageWriter() if language else workers.Classifier(model, limits)
     telemetry = Telemetry((*server.ROUTES, api.api_path), options.log_texts)
     loopback = options.host == "127.0.0.1"
     service = server.Service(api, about, limits, telemetry, workers=options.workers, loopback=loopback)

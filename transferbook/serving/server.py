@@ -79,7 +79,7 @@ class Service(LitServer):
     """
 
     def __init__(
-        self, api: workers.Classifier | workers.Writer, about: Mapping[str, Any], limits: Limits,
+        self, api: workers.Classifier | workers.LanguageWriter, about: Mapping[str, Any], limits: Limits,
         telemetry: Telemetry, *, workers: int = 1, loopback: bool = True,
     ) -> None:  # fmt: skip
         self.about, self.limits, self.telemetry, self.api = dict(about), limits, telemetry, api
@@ -101,7 +101,7 @@ class Service(LitServer):
         self.app.add_api_route(self.api.api_path, answer, methods=["POST"])
         self.app.add_api_route("/health", self.health, methods=["GET"])
         self.app.add_api_route("/metrics", self.metrics, methods=["GET"])
-        fixed = pages.fixed(self.about, self.limits)
+        fixed = pages.fixed_pages(self.about, self.limits)
         for path, (kind, content) in fixed.items():
             self.app.add_api_route(path, _shown(content, kind), methods=["GET"])
 

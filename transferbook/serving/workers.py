@@ -95,7 +95,7 @@ class Classifier(LitAPI):
 
     def predict(self, x: list[Any]) -> list[dict[str, Any]]:
         """An answer for each request, all computed together."""
-        return answers(self.model, x)
+        return answer_batch(self.model, x)
 
     def unbatch(self, output: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """As they are: one answer for each request."""
@@ -106,7 +106,7 @@ class Classifier(LitAPI):
         return output
 
 
-def answers(model: Model, requests: Sequence[Any]) -> list[dict[str, Any]]:
+def answer_batch(model: Model, requests: Sequence[Any]) -> list[dict[str, Any]]:
     """An answer for each request of a batch.
 
     Args:
@@ -126,7 +126,7 @@ def answers(model: Model, requests: Sequence[Any]) -> list[dict[str, Any]]:
     except Exception as error:
         failed = {"status": 500, "error": "The model failed on this.", "kind": type(error).__name__}
         alone = len(good) == 1
-        found |= {row: failed if alone else answers(model, [requests[row]])[0] for row in good}
+        found |= {row: failed if alone else answer_batch(model, [requests[row]])[0] for row in good}
         return [found[row] for row in range(len(requests))]
     start = 0
     for row, count in zip(good, counts, strict=True):
@@ -158,7 +158,7 @@ def _pixels(content: bytes, size: int) -> Any:
         return {"status": 422, "error": "The picture is damaged or was cut short; send it again."}
 
 
-class Writer(LitAPI):
+class LanguageWriter(LitAPI):
     """The book's language model; pieces of text are sent as they are written, one request at a time."""
 
     def __init__(self) -> None:
@@ -180,7 +180,7 @@ class Writer(LitAPI):
     def predict(self, x: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Pieces of text, and at the end how many tokens there were and why it ended."""
         number = x["number"]
-        for piece in pieces(self.model, x):
+        for piece in stream_pieces(self.model, x):
             if self.given_up[number % PLACES] == number:
                 return
             yield piece
@@ -194,7 +194,7 @@ class Writer(LitAPI):
         return data
 
 
-def pieces(model: LanguageModel, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def stream_pieces(model: LanguageModel, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What a model writes, piece by piece; joined, it is what `LanguageModel.write` gives at once.
 
     Args:
