@@ -23,19 +23,29 @@ STRICT = ["-W", "-n", "--keep-going", "--all"]
 FIRST_LOAD_LIMIT = 350_000
 
 
-REFUSE = """import sys
+REFUSE = """import importlib.metadata, re, sys
 class Refusal:
     def find_spec(self, name, path=None, target=None):
         if name.partition('.')[0] in {modules}:
             raise ModuleNotFoundError('The lock of the site has no ' + name, name=name)
 sys.meta_path.insert(0, Refusal())
+everything = importlib.metadata.Distribution.discover
+def discover(**context):
+    for found in everything(**context):
+        if re.sub('[-_.]+', '-', found.metadata['Name']).lower() in {site}:
+            yield found
+importlib.metadata.Distribution.discover = discover
 """
 
 
-def beyond_the_site() -> list[str]:
-    """Modules that are installed here, but not by the lock of the site alone; the helper package too."""
+def packages_of_the_site() -> set[str]:
+    """Names of the packages that the lock of the site alone installs."""
     locked = (ROOT / "requirements-site.txt").read_text(encoding="utf-8")
-    site = set(re.findall(r"^([\w-]+)(?:\[\w,-]+\])?==", locked, re.MULTILINE)) | {"pip"}
+    return set(re.findall(r"^([\w-]+)(?:\[\w,-]+\])?==", locked, re.MULTILINE)) | {"pip"}
+
+
+def beyond_the_site(site: set[str]) -> list[str]:
+    """Modules that are installed here, but not by the packages of the site; the helper package too."""
     owners = importlib.metadata.packages_distributions().items()
     return sorted(
         module
@@ -47,7 +57,9 @@ def beyond_the_site() -> list[str]:
 def run_with_the_site_s_lock(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     """Run in a folder as if no more were installed than what the lock of the site names."""
     (folder / "refusal").mkdir(exist_ok=True)
-    (folder / "refusal/sitecustomize.py").write_text(REFUSE.format(modules=beyond_the_site()))
+    site = packages_of_the_site()
+    refusal = REFUSE.format(modules=beyond_the_site(site), site=sorted(site))
+    (folder / "refusal/sitecustomize.py").write_text(refusal)
     environment = os.environ | {"PYTHONPATH": str(folder / "refusal")}
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
 
@@ -60,6 +72,13 @@ def build(source: Path, output: Path) -> subprocess.CompletedProcess[str]:
 def test_the_build_sees_no_more_than_the_packages_of_the_site(tmp_path: Path, module: str) -> None:
     result = run_with_the_site_s_lock([sys.executable, "-c", f"import myst_nb, {module}"], tmp_path)
     assert f"The lock of the site has no {module.partition('.')[0]}" in result.stderr
+
+
+def test_the_build_is_offered_no_plugin_of_a_package_that_the_site_lacks(tmp_path: Path) -> None:
+    names = "import importlib.metadata as m; print(*{d.metadata['Name'] for d in m.distributions()})"
+    result = run_with_the_site_s_lock([sys.executable, "-c", names], tmp_path)
+    found = {re.sub(r"[-_.]+", "-", name).lower() for name in result.stdout.split()}
+    assert "sphinx" in found and found <= packages_of_the_site()
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +117,11 @@ def test_mathjax_is_loaded_where_there_are_formulas(site: Path) -> None:
 @pytest.mark.parametrize("page", ["book/introduction.html", "book/how_to_use.html"])
 def test_first_load_is_small(site: Path, page: str) -> None:
     assert site_rules.first_load(site, page) < FIRST_LOAD_LIMIT
+
+
+def test_only_the_search_page_loads_the_index_of_the_search(site: Path) -> None:
+    loading = {page.name for page in site.rglob("*.html") if "searchindex.js" in page.read_text("utf-8")}
+    assert loading == {"search.html"}
 
 
 def test_every_notebook_can_be_downloaded(site: Path) -> None:
