@@ -159,8 +159,10 @@ def _checked_text(text: Any, most: int) -> str:
         raise Refusal(413, f"A text has {len(text):,} characters; at most {most:,} are read.")
     if not text.strip():
         raise Refusal(422, "A text is empty.")
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise Refusal(422, "A text holds half of a surrogate pair, which is no character.")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise Refusal(422, "A text holds half of a surrogate pair, which is no character.") from error
     return text
 
 
