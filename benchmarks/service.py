@@ -26,6 +26,7 @@ import numpy as np
 from benchmarks import measure
 
 if TYPE_CHECKING:
+    from transferbook.program.predictor import Model
     from transferbook.serving.load import Trace
 
 INPUTS = (
@@ -39,7 +40,7 @@ WIDE = ("--rate", 100_000, "--burst", 100_000, "--waiting", 500)
 SERVERS: dict[str, tuple[object, ...] | None] = {
     "plain FastAPI": None,
     "one by one": ("--batch", 1),
-    "batches, 5 ms": ("--batch", BATCH, "--window", 5),
+    "batches, no window": ("--batch", BATCH, "--window", 0),
     "batches, 20 ms": ("--batch", BATCH, "--window", 20),
 }
 PLAIN = """
@@ -92,18 +93,20 @@ class Settings:
     servers: tuple[str, ...] = tuple(SERVERS)
 
 
-def service_times(model: object, texts: Sequence[str], repetitions: int = 7) -> Callable[[int], float]:
-    """Seconds of a batch, measured in this process for some sizes and interpolated between them.
+def service_times(model: Model, texts: Sequence[str], repetitions: int = 7) -> Callable[[int], float]:
+    """Seconds of a batch as a worker computes it, measured in this process and interpolated between sizes.
 
     They are seconds of the processor: other work would lengthen large batches more often than small ones.
     """
+    from transferbook.serving import workers
+
     medians = []
     for size in SIZES:
         seconds = []
         for row in range(repetitions):
             chosen = [texts[(row * size + number) % len(texts)] for number in range(size)]
             started = time.process_time()
-            model.predict(chosen)
+            workers.answer_batch(model, [[text] for text in chosen])
             seconds.append(time.process_time() - started)
         medians.append(float(np.median(seconds)))
     return lambda size: float(np.interp(size, SIZES, medians))
@@ -113,11 +116,15 @@ def predicted_closed(service: Callable[[int], float], clients: int, name: str) -
     """Requests a second, and seconds of each, where so many clients ask again as soon as they are answered.
 
     All of them come within the window and are computed together; a full batch does not wait for its end.
+    Without a window, the first to come is computed alone, and the others, who came meanwhile, after it.
     """
     if SERVERS[name] is None or SERVERS[name][1] == 1:
         return 1 / service(1), clients * service(1)
     window = float(SERVERS[name][3]) / 1_000
-    cycle = service(clients) + (window if clients < BATCH else 0.0)
+    if window == 0:
+        cycle = service(1) + (service(clients - 1) if clients > 1 else 0.0)
+    else:
+        cycle = service(clients) + (window if clients < BATCH else 0.0)
     return clients / cycle, cycle
 
 

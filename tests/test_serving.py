@@ -72,6 +72,10 @@ def test_limits_are_above_zero_and_the_window_is_short():
     for wrong in ({"batch": 0}, {"rate": float("inf")}, {"waiting": -1}, {"body_bytes": "many"}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .*; it must be a number above zero"):
             Limits(**wrong)
+    assert Limits().window == Limits(window=0).window == 0
+    for wrong in (-0.001, float("nan"), "0"):
+        with pytest.raises(ValueError, match=r"window is .*; it must be a number from zero on"):
+            Limits(window=wrong)
     with pytest.raises(ValueError, match="shorten the window"):
         Limits(window=2, answer_seconds=2)
 
@@ -261,9 +265,11 @@ class Model:
 
     def __init__(self) -> None:
         self.calls: list[int] = []
+        self.seen: list[list[int]] = []
 
     def predict(self, texts: list[str]) -> SimpleNamespace:
         self.calls.append(len(texts))
+        self.seen.append([len(text) for text in texts])
         if "boom" in texts:
             raise KeyError("boom")
         good = torch.tensor([0.75 if len(text) % 2 == 0 else 0.25 for text in texts], dtype=torch.float64)
@@ -281,6 +287,17 @@ def test_a_batch_is_computed_at_once_and_taken_apart_again():
     shares = {"bad": 0.25, "good": 0.75}
     assert third["predictions"] == [{"label": None, "confidence": 0.75, "probabilities": shares}]
     assert first["batch"] == third["batch"] == 2 and first["status"] == 200
+
+
+def test_texts_of_like_length_are_computed_together():
+    model = Model()
+    texts = ["a" * length for length in (9, 1, 8, 2, 7, 3, 11, 6, 5)]
+    (found,) = workers.answer_batch(model, [texts])
+    assert model.seen == [[1, 2, 3, 5], [6, 7, 8, 9], [11]]
+    said = ["bad", "bad", "good", "good", "bad", "bad", "bad", "good", "bad"]
+    assert [row["label"] for row in found["predictions"]] == said
+    lone, pair = workers.answer_batch(Model(), [["abcdefgh"], ["b", "cd"]])
+    assert [row["label"] for row in lone["predictions"] + pair["predictions"]] == ["good", "bad", "good"]
 
 
 def test_a_request_that_breaks_the_model_fails_alone():

@@ -28,11 +28,12 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """All bounds of a server; each is above zero.
+    """All bounds of a server; each is above zero, but for the window.
 
     Attributes:
         batch: requests that are computed together, at most.
-        window: seconds that the first request of a batch waits for others.
+        window: seconds that the first request of a batch waits for others; with 0, a batch is what waits in
+            line when the model is free.
         waiting: requests that are taken in and not yet answered, at most; one more gets 429.
         rate: requests a second from one client, on average.
         burst: requests that a client may send at once after a rest.
@@ -50,7 +51,7 @@ class Limits:
     """
 
     batch: int = 16
-    window: float = 0.005
+    window: float = 0.0
     waiting: int = 64
     rate: float = 50.0
     burst: int = 100
@@ -69,8 +70,10 @@ class Limits:
     def __post_init__(self) -> None:
         for bound in fields(self):
             value = getattr(self, bound.name)
-            if not (isinstance(value, int | float) and 0 < value < math.inf):
-                raise ValueError(f"{bound.name} is {value!r}; it must be a number above zero.")
+            window = bound.name == "window"
+            if not (isinstance(value, int | float) and 0 <= value < math.inf and (value or window)):
+                least = "from zero on" if window else "above zero"
+                raise ValueError(f"{bound.name} is {value!r}; it must be a number {least}.")
         if self.window >= self.answer_seconds:
             raise ValueError(
                 f"A request would wait {self.window:g} s for others, but must be answered in "

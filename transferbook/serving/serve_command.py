@@ -21,7 +21,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 to be reached from other machines")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes with the model")
     parser.add_argument("--batch", type=int, metavar="N", help="requests at a time (default 16)")
-    parser.add_argument("--window", type=float, metavar="MS", help="that the first one waits (default 5)")
+    parser.add_argument("--window", type=float, metavar="MS", help="that the first one waits (default 0)")
     parser.add_argument("--waiting", type=int, metavar="N", help="one more gets 429 (default 64)")
     parser.add_argument("--rate", type=float, metavar="R", help="requests a second of a client (default 50)")
     parser.add_argument("--burst", type=int, metavar="N", help="that it may send at once (default 100)")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from transferbook.program.predictor import Model
 
 PATIENCE = 1.0  # seconds of waiting for a first request, again and again
+AT_ONCE = 4  # texts of like length: as many are cheap together, and more would need more padding
 PLACES = 4_096  # for the numbers of requests that nobody waits for any more
 
 
@@ -107,10 +108,11 @@ class Classifier(LitAPI):
 
 
 def answer_batch(model: Model, requests: Sequence[Any]) -> list[dict[str, Any]]:
-    """An answer for each request of a batch.
+    """An answer for each request of a batch: taken together from the queue, and told together.
 
     Args:
-        model: classifies all at once; if that fails, each request alone, so that one cannot spoil the others.
+        model: classifies pictures all at once, and texts a few of like length at a time; if that fails, each
+            request alone, so that one cannot spoil the others.
         requests: lists of texts, pictures as uint8 tensors (3, H, W), or answers, which come back.
     """
     import torch
@@ -120,9 +122,9 @@ def answer_batch(model: Model, requests: Sequence[Any]) -> list[dict[str, Any]]:
     counts = [len(requests[row]) if isinstance(requests[row], list) else 1 for row in good]
     try:
         if good and isinstance(requests[good[0]], list):
-            said = model.predict([text for row in good for text in requests[row]])
+            said = _texts(model, [text for row in good for text in requests[row]])
         elif good:
-            said = model.predict(torch.stack([requests[row] for row in good]))
+            said = _rows(model, torch.stack([requests[row] for row in good]))
     except Exception as error:
         failed = {"status": 500, "error": "The model failed on this.", "kind": type(error).__name__}
         alone = len(good) == 1
@@ -130,14 +132,30 @@ def answer_batch(model: Model, requests: Sequence[Any]) -> list[dict[str, Any]]:
         return [found[row] for row in range(len(requests))]
     start = 0
     for row, count in zip(good, counts, strict=True):
-        rows = []
-        for at in range(start, start + count):
-            shares = dict(zip(model.classes, said.probabilities[at].tolist(), strict=True))
-            name, sure = said.names[at] or None, float(said.confidence[at])
-            rows.append({"label": name, "confidence": sure, "probabilities": shares})
+        found[row] = {"status": 200, "predictions": said[start : start + count], "batch": len(good)}
         start += count
-        found[row] = {"status": 200, "predictions": rows, "batch": len(good)}
     return [found[row] for row in range(len(requests))]
+
+
+def _texts(model: Model, texts: Sequence[str]) -> list[dict[str, Any]]:
+    """What the model says of each text; those of like length are computed together, a few at a time."""
+    found: list[dict[str, Any]] = [{}] * len(texts)
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    for at in range(0, len(order), AT_ONCE):
+        part = order[at : at + AT_ONCE]
+        for row, said in zip(part, _rows(model, [texts[row] for row in part]), strict=True):
+            found[row] = said
+    return found
+
+
+def _rows(model: Model, inputs: Any) -> list[dict[str, Any]]:
+    """What the model says of each input, all computed at once."""
+    said = model.predict(inputs)
+    shares = [dict(zip(model.classes, row, strict=True)) for row in said.probabilities.tolist()]
+    return [
+        {"label": name or None, "confidence": sure, "probabilities": row}
+        for name, sure, row in zip(said.names, said.confidence.tolist(), shares, strict=True)
+    ]
 
 
 def _pixels(content: bytes, size: int) -> Any:
