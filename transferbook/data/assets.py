@@ -32,7 +32,8 @@ def catalogue() -> dict[str, Asset]:
     found = {}
     for name, entry in table["assets"].items():
         pinned = table["wheels"][entry.pop("wheel")]
-        found[name] = Asset(name=name, **pinned, **entry)
+        calls = tuple(entry.pop("calls", ()))
+        found[name] = Asset(name=name, calls=calls, **pinned, **entry)
     return found
 
 

@@ -50,6 +50,8 @@ class Asset:
         source: address of the content's own home.
         citation: key in `book/references.bib`, or "".
         note: what a user should know of it.
+        calls: the functions that load it, as `module.function`; none: the one of its kind's module that is
+            called like the asset.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Asset:
     source: str
     citation: str
     note: str
+    calls: tuple[str, ...] = ()
 
     @property
     def provenance(self) -> str:
