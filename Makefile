@@ -7,7 +7,7 @@ BUILD_SITE := $(BIN)/jupyter-book build . -W -n --keep-going --all
 PAGES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve lab test check lint assets studies bench test-claims test-browser lock clean
+.PHONY: help setup book serve lab test check lint assets studies coursework bench test-claims test-browser lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -88,6 +88,11 @@ assets: setup ## fetch the data sets and the pretrained models that are missing
 
 studies: setup assets ## run what is missing of the recorded studies
 	@for study in studies/[a-z]*.py; do $(BIN)/python -m transferbook study $$(basename $$study .py) || exit 1; done
+
+coursework: setup ## hand out all assignments in COURSE to the students in ROSTER
+	@test -n "$(COURSE)" && test -n "$(ROSTER)" || { \
+	  echo "Name a folder and a table: make coursework COURSE=autumn ROSTER=class.csv." >&2; exit 1; }
+	$(BIN)/python -m coursework hand-out $(COURSE) --roster $(ROSTER)
 
 bench: setup assets ## measure the book's code against its alternatives
 	$(BIN)/python -m benchmarks
