@@ -187,16 +187,20 @@ def claim_problems(notebook: NotebookNode) -> list[str]:
 
 
 def seed_problems(notebook: NotebookNode) -> list[str]:
-    """The stored line of every comparison names at least five seeds."""
+    """The stored line of every comparison names at least five seeds.
+
+    Or five of what the page's sentences speak of, which its metadata names: `"units": ["speakers"]`.
+    """
     problems: list[str] = []
+    units = "|".join(map(re.escape, ["seeds", *declared(notebook).get("units", [])]))
     lines = claim_lines(notebook)
     for call in claim_calls(notebook):
         for name in filter(call.covers, lines if call.kind == "comparison" else ()):
-            seeds = re.search(r"\bover (\d[\d,]*) seeds\b", lines[name])
+            seeds = re.search(rf"\bover (\d[\d,]*) ({units})\b", lines[name])
             if seeds is None:
                 problems.append(f"cell {call.cell}: the comparison {name} does not say over how many seeds")
             elif int(seeds[1].replace(",", "")) < FEWEST_SEEDS:
-                problems.append(f"cell {call.cell}: the comparison {name} is over only {seeds[1]} seeds")
+                problems.append(f"cell {call.cell}: the comparison {name} is over only {seeds[1]} {seeds[2]}")
     return problems
 
 

@@ -170,6 +170,8 @@ GOOD = {
         ),
         claims("c", call="claim_equal('{name}', x, y)", line="{name} = 1e-9   holds: at most 1e-6\n"),
         claims("d", line="{name} = 2 [1, 3] over 1,000 seeds   holds: above 0\n"),
+        claims("e", line="{name} = 2 [1, 3] over 15 people   holds: above 0\n"),
+        units=["people"],
     ),
     "typed_numbers": book(
         text("# Five seeds\nThe gain is {glue:text}`gain:.2f` with 32 labels."),
@@ -247,6 +249,16 @@ BAD = [
         "seed_problems",
         book(claims("a", line="{name} = 1 [0, 2] over 900 examples   holds: above 0\n")),
         "how many",
+    ),
+    (
+        "seed_problems",
+        book(claims("a", line="{name} = 1 [0, 2] over 900 examples   holds: above 0\n"), units=["people"]),
+        "how many",
+    ),
+    (
+        "seed_problems",
+        book(claims("a", line="{name} = 1 [0, 2] over 4 people   holds: above 0\n"), units=["people"]),
+        "only 4 people",
     ),
     (
         "seed_problems",
