@@ -15,6 +15,7 @@ from typing import Any
 from coursework.questions import Assignment, generator
 
 ASSIGNMENTS = Path(__file__).parent / "assignments"
+STAGES = ("fitting", "descent", "text", "backpropagation", "attention", "linear_tuning", "adaptation", "own_study")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")  # it becomes the name of a folder
 CONFIG = """c = get_config()
 c.CourseDirectory.root = {root!r}
@@ -26,8 +27,8 @@ class CourseError(ValueError):
 
 
 def names() -> list[str]:
-    """The assignments that there are, in their order."""
-    return sorted(path.parent.name for path in ASSIGNMENTS.glob("*/questions.py"))
+    """The assignments that there are, in the order of the book."""
+    return [name for name in STAGES if (ASSIGNMENTS / name / "questions.py").is_file()]
 
 
 def assignment(name: str) -> Assignment:

@@ -213,6 +213,11 @@ def test_a_roster_read_again_keeps_the_secret(tmp_path):
     assert found.students == ["ann", "bob"] and found.secret == first.strip() and len(found.secret) == 64
 
 
+def test_every_assignment_has_its_stage():
+    folders = {path.parent.name for path in course.ASSIGNMENTS.glob("*/source.ipynb")}
+    assert folders == set(course.names()) and [course.assignment(name).name for name in course.names()] == course.names()
+
+
 def test_the_commands_are_listed(capsys):
     assert command.main(["list"]) == 0
     assert capsys.readouterr().out.split() == course.names()
