@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="the assignments that there are")
-    steps = {"hand-out": "make the notebooks", "grade": "grade what was handed in", "report": "write the table"}
+    steps = {"hand-out": "make the notebooks", "grade": "grade what came back", "report": "write the table"}
     for name, said in steps.items():
         command = commands.add_parser(name, help=said)
         command.add_argument("course", type=Path, help="folder of the course")

@@ -15,7 +15,8 @@ from typing import Any
 from coursework.questions import Assignment, generator
 
 ASSIGNMENTS = Path(__file__).parent / "assignments"
-STAGES = ("fitting", "descent", "text", "backpropagation", "attention", "linear_tuning", "adaptation", "own_study")
+STAGES = ("fitting", "descent", "text", "backpropagation", "attention", "linear_tuning", "adaptation")
+STAGES += ("own_study",)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")  # it becomes the name of a folder
 CONFIG = """c = get_config()
 c.CourseDirectory.root = {root!r}

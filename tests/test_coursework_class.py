@@ -215,7 +215,8 @@ def test_a_roster_read_again_keeps_the_secret(tmp_path):
 
 def test_every_assignment_has_its_stage():
     folders = {path.parent.name for path in course.ASSIGNMENTS.glob("*/source.ipynb")}
-    assert folders == set(course.names()) and [course.assignment(name).name for name in course.names()] == course.names()
+    assert folders == set(course.names())
+    assert [course.assignment(name).name for name in course.names()] == course.names()
 
 
 def test_the_commands_are_listed(capsys):
