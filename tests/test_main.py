@@ -56,7 +56,8 @@ def test_list(capsys: pytest.CaptureFixture, empty_cache: Path) -> None:
     assert command.main(["assets", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(assets.catalogue())
-    assert all(re.search(r" \d+ [kM]B  to fetch ", line) for line in lines)
+    states = {line.split()[0]: re.search(r" \d+ [kM]B  (to fetch|optional) ", line)[1] for line in lines}
+    assert [name for name, state in states.items() if state == "to fetch"] == assets.required()
     assert not empty_cache.exists()  # looking writes nothing
 
 
@@ -70,7 +71,8 @@ def test_list_one(capsys: pytest.CaptureFixture) -> None:
 def test_fetching_is_the_default(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(assets, "fetch", lambda names: asked.append(names) or [])
-    assert command.main(["assets"]) == 0 and asked == [list(assets.catalogue())]
+    assert command.main(["assets"]) == 0 and asked == [assets.required()]
+    assert "solar_cells" in assets.catalogue() and "solar_cells" not in assets.required()
 
 
 def test_fetch_verify_and_path(capsys: pytest.CaptureFixture) -> None:
@@ -154,13 +156,13 @@ def test_study_that_fails(capsys: pytest.CaptureFixture, toy_study: Path) -> Non
 
 
 def test_doctor(capsys: pytest.CaptureFixture) -> None:
-    for name in assets.catalogue():
+    for name in assets.required():
         assets.wheel(name)
     assert command.main(["doctor"]) == 0
     facts, _, advice = capsys.readouterr().out.partition("\n\nWhat next:\n")
     labels = [line.split()[0] for line in facts.splitlines()]
     assert labels == ["Python", "torch", "device", "memory", "scale", "assets", "disk"]
-    every = len(assets.catalogue())
+    every = len(assets.required())
     assert re.search(rf"^assets +{every} of {every} ready in ", facts, re.M)
     assert re.search(r"^disk +[\d.]+ GB free", facts, re.M)
     assert "make book" in advice and "Fetch" not in advice
@@ -175,7 +177,7 @@ def test_doctor_on_a_bare_machine(
     assert command.main(["doctor"]) == 0
     facts, _, advice = capsys.readouterr().out.partition("\n\nWhat next:\n")
     assert "torch    cannot be imported" in facts
-    assert f"assets   0 of {len(assets.catalogue())} ready" in facts
+    assert f"assets   0 of {len(assets.required())} ready" in facts
     install, fetch, disk, _ = advice.splitlines()
     assert "`make setup`" in install
     assert "Fetch efficientnet_lite0, " in fetch and fetch.endswith("`python -m transferbook assets`.")
@@ -214,8 +216,8 @@ def test_page_tells_all(monkeypatch: pytest.MonkeyPatch) -> None:
     for other in also().values():
         assert f"\n### {other['title']}\n" in page and other["origin"] in page
     assert page.index("## Data sets") < page.index("### optdigits") < page.index("## Pretrained models")
-    sizes = {asset.sha256: asset.size for asset in assets.catalogue().values()}
-    assert len(sizes) < len(assets.catalogue())  # the wheel that two data sets share counts once
+    sizes = {assets.lookup(name).sha256: assets.lookup(name).size for name in assets.required()}
+    assert len(sizes) < len(assets.required())  # the wheel that two data sets share counts once
     assert f"{len(sizes)} wheels, {sum(sizes.values()) / 1e6:.0f} MB" in page
 
 

@@ -7,8 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import study_needs
 
+from transferbook.data import assets
+from transferbook.data.assets import AssetError
 from transferbook.evidence import records, reruns, runner, studies
+from transferbook.evidence.records import StudyError
 
 STUDY = '''"""A tiny study that can be repeated to the last digit."""
 from dataclasses import dataclass
@@ -180,3 +184,24 @@ def test_without_a_repository_nobody_knows(repository, tmp_path, monkeypatch):
 def test_a_repository_around_the_tests_is_not_asked(repository, monkeypatch):
     monkeypatch.setenv("GIT_DIR", "/nowhere")
     assert found() == []
+
+
+NEEDY = STUDY.replace("\n\n@dataclass", "\nNEEDS = ('ASSET',)\n\n\n@dataclass", 1)
+
+
+@pytest.mark.parametrize(("here", "lacking"), [(True, []), (False, ["solar_cells"])])
+def test_what_a_study_lacks(here, lacking, tmp_path, monkeypatch):
+    (tmp_path / "studies").mkdir()
+    use(tmp_path, monkeypatch)
+    path = tmp_path / "studies/tiny.py"
+    monkeypatch.setattr(assets, "is_ready", lambda name: here)
+    path.write_text(STUDY)
+    assert study_needs.lacking("tiny") == []
+    path.write_text(NEEDY.replace("ASSET", "solar_cells"))
+    assert study_needs.lacking("tiny") == lacking
+    path.write_text(NEEDY.replace("ASSET", "penguins"))
+    with pytest.raises(StudyError, match='needs "penguins", which is there anyway'):
+        study_needs.lacking("tiny")
+    path.write_text(NEEDY.replace("ASSET", "moon_cells"))
+    with pytest.raises(AssetError, match="There is no asset 'moon_cells'"):
+        study_needs.lacking("tiny")

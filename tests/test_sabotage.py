@@ -191,3 +191,27 @@ def test_studies_answer_with_sabotaged_rows(tmp_path, monkeypatch):
     means = {(row["method"], row["seed"]): row["mean"] for row in after}
     assert [row["mean"] for row in after] == [means[row["method"], row["seed"]] for row in after]
     assert all(mean not in before["mean"].to_list() for mean in means.values())
+
+
+def test_a_study_that_cannot_run_answers_with_rows_dealt_out(tmp_path, monkeypatch):
+    from transferbook.evidence import runner, studies
+
+    for name, place in (("TRANSFERBOOK_STUDIES", "studies"), ("TRANSFERBOOK_RESULTS", "results")):
+        (tmp_path / place).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / place))
+    text = STUDY.replace("def smallest", "NEEDS = ('solar_cells',)\n\n\ndef smallest", 1)
+    (tmp_path / "studies" / "tiny.py").write_text(text)
+    runner.run("tiny", jobs=1, progress=False)
+    before = studies.load("tiny")
+    monkeypatch.setenv("TRANSFERBOOK_CACHE", str(tmp_path / "empty"))  # the optional asset is not there
+    source = "from transferbook.evidence import studies\n"
+    source += "studies.load('tiny').to_json('frame.json', orient='records')"
+    _, errors = harness.run(planted(tmp_path, source), ROOT, tmp_path / "run")
+    assert errors == []
+    after = [row for row in json.loads((tmp_path / "frame.json").read_text()) if row["labels"] == 20]
+    small = before[before["labels"] == 20]
+    for metric in ("mean", "code"):
+        values = [row[metric] for row in after]
+        assert values != small[metric].to_list()
+        assert sorted(values) == pytest.approx(sorted(small[metric]))  # the same numbers, in other rows
+    assert [row["of_b"] for row in after][:2] == [None, None]  # nothing is dealt to rows that lack the metric

@@ -6,10 +6,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import study_needs
 
+from transferbook.data.assets import AssetError
 from transferbook.evidence import reruns, studies
 
 NAMES = studies.names()
+RUNNING = [name for name in NAMES if not study_needs.lacking(name)]  # the others need an optional asset
 SECONDS = 34.0  # of recorded run time for each study, so that one study more takes nothing from the others
 TWICE_SECONDS = 8.0  # for rows that are run twice
 CHANGED_SECONDS = 240.0  # for rows that differ from those of the last commits, all studies together
@@ -29,7 +32,7 @@ def commit() -> str:
 @pytest.fixture(scope="module")
 def changed() -> dict[str, list | None]:
     """The changed rows of each study; None where history does not say."""
-    return {name: reruns.changed(name) for name in NAMES}
+    return {name: reruns.changed(name) for name in RUNNING}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -45,7 +48,7 @@ def test_choices_follow_the_rule_of_the_study(name):
         assert study.module.chosen(studies.load(name)) == study.module.CHOSEN
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RUNNING)
 def test_rows_that_changed_come_out_again(name, changed):
     share = CHANGED_SECONDS / max(sum(bool(rows) for rows in changed.values()), 1)
     problems, held = reruns.hold_changed(name, changed[name] or [], share)
@@ -53,7 +56,7 @@ def test_rows_that_changed_come_out_again(name, changed):
     assert held or not changed[name]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RUNNING)
 def test_rows_drawn_by_the_commit_come_out_again(name, commit, changed):
     drawn = reruns.draw(name, commit, SECONDS)
     if changed[name] is None:  # as much again, since what changed could not be looked at
@@ -67,7 +70,14 @@ def test_rows_drawn_by_the_commit_come_out_again(name, commit, changed):
     assert not problems, "\n".join(problems)
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_where_an_optional_asset_is_missing_the_study_says_how_to_fetch_it(commit):
+    for name in set(NAMES) - set(RUNNING):
+        assert reruns.draw(name, commit, SECONDS), f"{name} has no row that is cheap enough to come out again"
+        with pytest.raises(AssetError, match=rf"optional.*assets fetch {study_needs.lacking(name)[0]}`\.$"):
+            studies.rerun(name, *studies.open_study(name).smallest()[0])
+
+
+@pytest.mark.parametrize("name", RUNNING)
 def test_a_row_does_not_depend_on_what_ran_before_it(name, tmp_path):
     """What a run keeps for the next one, a trained source say, must not move the random numbers of a row."""
     text = studies.open_study(name).path.read_bytes()

@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("assets", help="fetch, list or verify the data sets and models")
     command.add_argument("action", nargs="?", default="fetch", help="fetch (default), list, verify or path")
-    command.add_argument("names", nargs="*", metavar="NAME", help="an asset; default: all")
+    command.add_argument("names", nargs="*", metavar="NAME", help="an asset; default: all but the optional")
     command.set_defaults(command=_assets)
 
     command = commands.add_parser("study", help="compute the missing rows of a study; list or check all")
@@ -106,7 +106,7 @@ def _assets(options: argparse.Namespace) -> int:
 def _list(names: list[str]) -> int:
     for name in names or assets.catalogue():
         asset = assets.lookup(name)
-        state = "ready" if assets.is_ready(name) else "to fetch"
+        state = "ready" if assets.is_ready(name) else "optional" if asset.optional else "to fetch"
         print(f"{name:18} {_size(asset.size):>7}  {state:8}  {asset.title}")
         if names:
             print("\n".join(f"    {member}" for member in asset.members))
@@ -114,15 +114,15 @@ def _list(names: list[str]) -> int:
 
 
 def _fetch(names: list[str]) -> int:
-    chosen = names or list(assets.catalogue())
+    chosen = names or assets.required()
     total = sum({path: path.stat().st_size for path in assets.fetch(chosen)}.values())
     print(f"{', '.join(chosen)}: ready in {assets.cache_dir()} ({total / MEGABYTE:.0f} MB).")
     return 0
 
 
 def _verify(names: list[str]) -> int:
-    chosen = names or list(assets.catalogue())
-    problems = assets.verify(chosen)
+    problems = assets.verify(names or None)
+    chosen = names or assets.required()
     print("\n".join(problems) or f"{', '.join(chosen)}: whole.", file=sys.stderr if problems else sys.stdout)
     return 1 if problems else 0
 
@@ -205,7 +205,7 @@ def _examine_machine() -> list[str]:
 
 def _examine_cache() -> list[str]:
     """Print the state of the assets and the disk; return advice."""
-    names, cache = list(assets.catalogue()), assets.cache_dir()
+    names, cache = assets.required(), assets.cache_dir()
     missing = [name for name in names if not assets.is_ready(name)]
     free = shutil.disk_usage(next(place for place in (cache, *cache.parents) if place.exists())).free
     print(f"assets   {len(names) - len(missing)} of {len(names)} ready in {cache}")
@@ -230,7 +230,7 @@ def data_page() -> str:
     if not mark:
         raise UsageError(f"{PAGE} has lost the line {MARK.strip()!r}; put it back above the catalogue.")
     known = assets.catalogue()
-    sizes = {asset.filename: asset.size for asset in known.values()}
+    sizes = {asset.filename: asset.size for asset in known.values() if not asset.optional}
     page = f"\nThe default run fetches {len(sizes)} wheels, {sum(sizes.values()) / MEGABYTE:.0f} MB in all.\n"
     entries = dict.fromkeys(LOADERS, "")
     users = chapters_using(ROOT)
@@ -239,6 +239,8 @@ def data_page() -> str:
         origin = f"`{asset.package}=={asset.version}`, {_size(asset.size)}"
         if others := [o.name for o in known.values() if o.filename == asset.filename and o is not asset]:
             origin += f" (the same wheel as `{', '.join(others)}`)"
+        if asset.optional:
+            origin += ", fetched by name only"
         calls = asset.calls or (f"{module}.{name}",)
         entries[asset.kind] += _entry(vars(asset) | {"calls": calls, "origin": origin}, users)
     table = tomllib.loads(Path(assets.__file__).with_name("assets.toml").read_text(encoding="utf-8"))

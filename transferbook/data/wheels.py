@@ -52,6 +52,7 @@ class Asset:
         note: what a user should know of it.
         calls: the functions that load it, as `module.function`; none: the one of its kind's module that is
             called like the asset.
+        optional: whether it is fetched by name only, because not everybody may use it, say.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Asset:
     citation: str
     note: str
     calls: tuple[str, ...] = ()
+    optional: bool = False
 
     @property
     def provenance(self) -> str:

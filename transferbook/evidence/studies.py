@@ -8,6 +8,8 @@ another), that defines
 - `smallest()`: likewise, the few cheap rows that still show its main result;
 - `run(config, seed) -> dict[str, float]`: the metrics of one row, made of the package calls the notebook
   teaches; a metric whose name ends in `_seconds` is a time, to which no re-run is held;
+- optionally `NEEDS`, the names of optional assets without which `run` cannot do (see `data/assets.py`): where
+  one is not here, the rows are checked for all but their values;
 - optionally `chosen(rows) -> dict`, which makes choices (learning rates, say) from the study's own tuning
   rows, and the constant `CHOSEN`, which records what it returned. `grid` holds the tuning rows alone while
   `CHOSEN` is empty, and puts it into the configs of the others; `run` does not read it.
@@ -66,6 +68,11 @@ class Study:
     def Config(self) -> type:
         """The study's frozen config dataclass."""
         return self.module.Config
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The optional assets without which no row can be computed."""
+        return tuple(getattr(self.module, "NEEDS", ()))
 
     def grid(self) -> list[tuple[Any, int]]:
         """All (config, seed) pairs of the study; `StudyError` if one is of the wrong type or listed twice."""

@@ -1,0 +1,109 @@
+"""Photographs that not everybody may use: solar cells, under a licence for non-commercial use.
+
+Their wheel is optional. It is never fetched in passing, only by name, and no picture of it is in the book.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transferbook.data import assets
+
+KINDS = ("mono", "poly")
+DOUBTS = (0.0, 1 / 3, 2 / 3, 1.0)  # the annotators' probabilities of a defect
+
+
+@dataclass(frozen=True)
+class SolarCells:
+    """Cells cut from photographs of solar modules, in the order of the archive.
+
+    Attributes:
+        pictures: grey, uint8, shape (N, 1, 300, 300).
+        defect: the annotators' probability of a defect, one of `DOUBTS`, float32, shape (N,).
+        poly: whether the cell is polycrystalline, bool, shape (N,); else it is monocrystalline.
+        stretch: number of the stretch of the list, without a change of the kind, in which the cell stands,
+            int64, shape (N,). The archive does not say which cells are of one module; if it lists them one
+            after another, no module has cells in two stretches.
+    """
+
+    pictures: Tensor
+    defect: Tensor
+    poly: Tensor
+    stretch: Tensor
+
+    def __len__(self) -> int:
+        return len(self.defect)
+
+
+def solar_cells() -> SolarCells:
+    """ELPV: 2,624 solar cells in electroluminescence, with and without defects, from 44 modules.
+
+    Raises:
+        AssetError: if the optional wheel is not here; the message says how to fetch it.
+        ValueError: if the list of labels or a picture is not as expected; the message names it.
+
+    Source: Buerhop-Lutz et al. (2018).
+    """
+    members = assets.read_members("solar_cells")
+    names, defect, kinds = read_labels(members["labels.csv"].decode("utf-8"))
+    missing = [name for name in names if name not in members]
+    if missing:
+        raise ValueError(f"labels.csv names {missing[0]}, which the archive lacks; fetch the wheel again.")
+    pictures = torch.stack([_picture(members[name], name) for name in names])[:, None]
+    poly = torch.tensor([kind == "poly" for kind in kinds])
+    return SolarCells(pictures, torch.tensor(defect), poly, stretches(kinds))
+
+
+def read_labels(text: str) -> tuple[list[str], list[float], list[str]]:
+    """File names, probabilities of a defect and kinds, in the order of the list.
+
+    Args:
+        text: a line for each cell: file, probability and kind, with spaces between them.
+
+    Raises:
+        ValueError: if a line is not of this form; the message has its number.
+    """
+    names, defect, kinds = [], [], []
+    for number, line in enumerate(text.splitlines(), start=1):
+        cells = line.split()
+        if not cells:
+            continue
+        try:
+            name, said, kind = cells
+            nearest = min(DOUBTS, key=lambda doubt: abs(doubt - float(said)))
+            right = kind in KINDS and abs(nearest - float(said)) < 1e-3
+        except ValueError:
+            right = False
+        if not right:
+            raise ValueError(
+                f"labels.csv, line {number}: expected file, probability and kind, found {line!r}."
+            )
+        names.append(name)
+        defect.append(nearest)
+        kinds.append(kind)
+    return names, defect, kinds
+
+
+def stretches(kinds: Sequence[str]) -> Tensor:
+    """Number of the stretch of equal neighbours in which each entry stands, from 0, int64, shape (N,)."""
+    changes = [i > 0 and kinds[i] != kinds[i - 1] for i in range(len(kinds))]
+    return torch.tensor(changes, dtype=torch.int64).cumsum(dim=0)
+
+
+def _picture(content: bytes, name: str) -> Tensor:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            pixels = np.array(image)
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"{name} cannot be read as a picture; fetch the wheel again.") from error
+    if pixels.shape != (300, 300) or pixels.dtype != np.uint8:
+        raise ValueError(f"{name} has shape {pixels.shape} of {pixels.dtype}, not (300, 300) of uint8.")
+    return torch.from_numpy(pixels)
