@@ -1,4 +1,4 @@
-"""Commands: `python -m transferbook assets|study|classify|export|life|costs|serve|doctor|catalogue`."""
+"""Commands: `python -m transferbook assets|study|classify|export|card|life|costs|serve|doctor|catalogue`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from transferbook.data import assets
+from transferbook.program import card_command, cost_command, export_command, life_command
 from transferbook.program import commands as classify
-from transferbook.program import cost_command, export_command, life_command
 from transferbook.serving import serve_command
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("export", help="write a trained classifier as an ONNX file, without torch")
     export_command.add_to(command)
+
+    command = commands.add_parser("card", help="write a card of a model: its data, scores, costs and limits")
+    card_command.add_to(command)
 
     command = commands.add_parser("life", help="take one model from pretrained to exported, and measure it")
     life_command.add_to(command)

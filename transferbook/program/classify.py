@@ -227,4 +227,7 @@ def _about(splits: Splits, source: Splits | None, left_out: list[str]) -> dict[s
         sides["source"] = source.train
     classes = len(splits.class_names)
     counts = {side: part.labels.bincount(minlength=classes).tolist() for side, part in sides.items()}
-    return {"name": splits.name, "from": splits.provenance, "counts": counts, "left_out": left_out}
+    return {
+        "name": splits.name, "from": splits.provenance, "counts": counts, "left_out": left_out,
+        "sha256": own_parts.digest(splits),
+    }  # fmt: skip

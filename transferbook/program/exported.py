@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from transferbook.data import files
 from transferbook.models import export
+from transferbook.program import card as cards
 from transferbook.program.predictor import Model
 from transferbook.program.readers import NetworkReader, WordReader
 
@@ -102,7 +103,7 @@ def known(model: Model) -> dict[str, Any]:
         "kind": model.kind, "classes": model.classes, "abstain_below": card["settings"]["abstain_below"],
         "inputs": inputs, "reader": reader.describe(), "method": card["method"], "test": card["test"],
         "data": card["data"]["from"], "trained": card["trained"], "versions": card["versions"],
-        "temperature": card["temperature"],
+        "temperature": card["temperature"], "card": cards.facts(model),
     }  # fmt: skip
 
 

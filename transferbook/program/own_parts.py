@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
 import warnings
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from transferbook import runtime
@@ -84,6 +86,22 @@ def pictures(inputs: Sequence[str | Path] | Tensor, size: int) -> Any:
     if isinstance(inputs, Tensor | ImageFiles):
         return inputs
     return ImageFiles(tuple(Path(file) for file in inputs), size)
+
+
+def digest(splits: Splits) -> str:
+    """A hash of all examples and labels of the three parts, in their order: SHA-256, in hexadecimal."""
+    found = hashlib.sha256()
+    for part in (splits.train, splits.valid, splits.test):
+        examples = part.inputs.files if isinstance(part.inputs, ImageFiles) else part.inputs
+        for example, label in zip(examples, part.labels.tolist(), strict=True):
+            if isinstance(example, Path):
+                content = example.read_bytes()
+            elif isinstance(example, str):
+                content = example.encode("utf-8", "surrogatepass")
+            else:
+                content = np.ascontiguousarray(example).tobytes()
+            found.update(f"{label} {len(content)} ".encode() + content)
+    return found.hexdigest()
 
 
 def place(part: Part, row: int) -> str:
