@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from transferbook.__main__ import main
-from transferbook.evidence import stations
+from transferbook.evidence import intervals, stations
 from transferbook.learning.transfer import Classifier
 from transferbook.models import backbones
-from transferbook.program import chain, life, life_command, station_models
+from transferbook.program import card, chain, life, life_command, station_models
 
 TOY = life.Settings(labels=48, tokens=12, epochs=(1, 1, 1), kept=(0.5, 0.25), loss=1.0, scored=4)
 
@@ -47,6 +47,34 @@ def test_every_station_follows_from_the_one_before(lived):
     for link in links:
         assert len(link.record["said"]) == 32 and link.record["recalls"].keys() >= {"earn", "grain"}
         assert 0 <= link.record["scores"]["worst_recall"] <= link.record["scores"]["accuracy"] <= 1
+
+
+def test_a_station_has_a_card_from_its_record(lived, tmp_path):
+    folder, links, _ = lived
+    page = card.page(folder / "3_distilled.json")
+    found = dict(re.findall(r"^\| ([^|]+?) \| (.+) \|$", page, re.MULTILINE))
+    record = links[2].record
+    assert record["sha256"] in found["File"] and links[1].digest in found["Station"]
+    assert f"{record['bytes']:,} bytes" in found["File"] and "Apache-2.0" in found["Begun as"]
+    right = sum(record["recalls"][name] * count for name, count in record["tested"].items())
+    assert sum(record["tested"].values()) == len(record["said"]) == 32
+    assert right == pytest.approx(32 * record["scores"]["accuracy"])
+    assert found["Accuracy"].startswith(f"{record['scores']['accuracy']:.3f} \\[")
+    low = intervals.binomial(round(record["recalls"]["grain"] * 4), 4).low
+    assert found["grain"].startswith(f"4 | {record['recalls']['grain']:.2f} \\[{low:.2f}, ")
+    assert "labels = 48" in found["Settings"] and "with the seed 3;" in page
+    worst = min(record["recalls"], key=record["recalls"].get)
+    assert f'it does harm to miss "{worst}"' in page
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "3_distilled.safetensors").write_bytes(b"another")
+    (tmp_path / "4_pruned.json").write_text("{}")
+    for name, said in (
+        ("3_distilled", r"is not the file that 3_distilled\.json tells of; make this station anew\."),
+        ("4_pruned", r"4_pruned\.json is no record of a life that this version of the book wrote\."),
+        ("7_none", r"There is no record .*7_none\.json; check the name\."),
+    ):
+        with pytest.raises(ValueError, match=said):
+            card.page(tmp_path / f"{name}.json")
 
 
 def test_what_is_there_is_kept_and_the_rest_comes_out_the_same(lived, tmp_path):

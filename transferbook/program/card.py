@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import html
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -44,12 +45,14 @@ def page(path: str | Path) -> str:
     """The card of a model's file in Markdown.
 
     Args:
-        path: what `classify train` saved, or `export` made of it.
+        path: what `classify train` saved, or `export` made of it; or the record of a station of a `life`.
 
     Raises:
         ValueError: if the file is missing, damaged, or no such model.
     """
     path = Path(path)
+    if path.suffix.lower() == ".json":
+        return _station(path)
     about = _exported(path) if path.suffix.lower() == ".onnx" else facts(_load(path))
     content = path.read_bytes()
     parts = [
@@ -58,11 +61,56 @@ def page(path: str | Path) -> str:
         "## The model", _table(("", ""), _model(about, path, content)),
         "## What it was trained and tested on", _table(("", ""), _data(about)), _classes(about),
         "## How well it does", _table(("on the test part", ""), _scores(about)), _each_class(about),
-        _reach(about),
+        _reach(about["settings"]["seed"]),
         "## What it cost", _table(("", ""), _costs(about)),
         "## What it must not be used for", "\n".join(f"- {sentence}" for sentence in _bounds(about)),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _station(path: Path) -> str:
+    """The card of a station of a life, from its record; the file beside it must be the one it tells of."""
+    try:
+        record = json.loads(path.read_bytes())
+        file, stated, tested = path.with_name(record["file"]), record["sha256"], record["tested"]
+    except FileNotFoundError as error:
+        raise ValueError(f"There is no record {path}; check the name.") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no record of a life that this version of the book wrote.") from error
+    if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != stated:
+        raise ValueError(f"{file} is not the file that {path.name} tells of; make this station anew.")
+    data, network, scores = assets.lookup(record["data"]), assets.lookup("minilm"), record["scores"]
+    right = {name: round(share * tested[name]) for name, share in record["recalls"].items() if tested[name]}
+    recalls = {name: intervals.binomial(found, tested[name]) for name, found in right.items()}
+    whole = intervals.binomial(sum(right.values()), sum(tested.values()))
+    model = [
+        ("Says", f"one of {len(tested)} topics of newswire stories: {', '.join(tested)}"),
+        ("Station", f"{record['number']}, {record['station']}; after what has SHA-256 {record['before']}"),
+        ("Begun as", f"minilm ({network.licence}; {network.source})"),
+        ("File", f"{file.name}, {record['bytes']:,} bytes, SHA-256 {stated}"),
+    ]
+    learned = [
+        ("From", data.provenance), ("Licence", data.licence), ("Split", "as the collection is split"),
+        ("Settings", ", ".join(f"{name} = {value}" for name, value in record["settings"].items())),
+    ]  # fmt: skip
+    fared = [
+        ("Accuracy", _bracketed(whole, 3)), ("Calibration error", f"{scores['calibration_error']:.3f}"),
+        ("Rare topics found", f"{scores['rare_recall']:.3f}, the mean of the rarest in training"),
+        ("Decides otherwise", f"than the station before it on {scores['changed']:.1%} of the stories"),
+    ]  # fmt: skip
+    each = [(name, tested[name], _bracketed(recall, 2)) for name, recall in recalls.items()]
+    parts = [
+        f"# Model card: {_safe(path.stem)}",
+        "Made from the record that the program wrote when it made the file; nothing here was typed by hand.",
+        "## The model", _table(("", ""), model),
+        "## What it was trained and tested on", _table(("", ""), learned),
+        "## How well it does", _table(("on the test part", ""), fared),
+        _table(("topic", "tested", "share found"), each), _reach(record["seed"]),
+        "## What it must not be used for",
+        f"- Stories of another origin or time than those above.\n- {_worst(recalls)}\n"
+        "- Comparisons by less than these intervals, unless the same stories are looked at one by one.",
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
 
 
 def as_html(text: str) -> str:
@@ -134,8 +182,8 @@ def _classes(about: Mapping[str, Any]) -> str:
 
 def _scores(about: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     test = about["test"]
-    mean, low, high = test["accuracy"]
-    yield "Accuracy", f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+    share = intervals.Interval(*test["accuracy"], test["n"], "test examples", "Wilson score interval")
+    yield "Accuracy", _bracketed(share, 3)
     largest = max(about["tested"]) / test["n"]
     yield "Always the most frequent class", f"{largest:.3f}"
     yield "Macro F1", f"{test['f1']:.3f}"
@@ -158,17 +206,28 @@ def _each_class(about: Mapping[str, Any]) -> str:
     for row, name in enumerate(about["classes"]):
         found, tested, said = (about[key][row] for key in ("found", "tested", "said"))
         recall = recalls.get(name)
-        share = "not tested"
-        if recall is not None:
-            share = f"{recall.mean:.2f} [{recall.low:.2f}, {recall.high:.2f}]"
+        share = "not tested" if recall is None else _bracketed(recall, 2)
         rows.append((name, tested, share, f"{found / said:.2f}" if said else "never said"))
     return _table(("class", "tested", "share found", "share right where said"), rows)
 
 
-def _reach(about: Mapping[str, Any]) -> str:
+def _reach(seed: int) -> str:
     return (
         "In brackets: 95 % intervals over test examples. It was trained once, with the seed "
-        f"{about['settings']['seed']}; what another seed or other labels would change, they do not say."
+        f"{seed}; what another seed or other labels would change, they do not say."
+    )
+
+
+def _bracketed(share: intervals.Interval, digits: int) -> str:
+    return f"{share.mean:.{digits}f} [{share.low:.{digits}f}, {share.high:.{digits}f}]"
+
+
+def _worst(recalls: Mapping[str, intervals.Interval]) -> str:
+    worst = min(recalls, key=lambda name: recalls[name].mean)
+    low, high = recalls[worst].low, recalls[worst].high
+    return (
+        f'Uses in which it does harm to miss "{_safe(worst)}", the class that it finds least often: '
+        f"{recalls[worst].mean:.0%} [{low:.0%}, {high:.0%}]."
     )
 
 
@@ -185,12 +244,7 @@ def _bounds(about: Mapping[str, Any]) -> Iterable[str]:
     yield "Anything that is in none of its classes: it names one of them all the same" + (
         ", unless it abstains." if about["settings"]["abstain_below"] else "."
     )
-    worst = min(recalls, key=lambda name: recalls[name].mean)
-    low, high = recalls[worst].low, recalls[worst].high
-    yield (
-        f'Uses in which it does harm to miss "{_safe(worst)}", the class that it finds least often: '
-        f"{recalls[worst].mean:.0%} [{low:.0%}, {high:.0%}]."
-    )
+    yield _worst(recalls)
     counts = zip(about["classes"], about["tested"], strict=True)
     few = [f'"{_safe(name)}"' for name, count in counts if count < FEW]
     if few:

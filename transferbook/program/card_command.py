@@ -11,7 +11,8 @@ from transferbook.program import commands
 
 def add_to(parser: argparse.ArgumentParser) -> None:
     """Give the parser of `card` its arguments."""
-    parser.add_argument("model", metavar="MODEL", help="a file of `classify train --save`, or of `export`")
+    known = "a file of `classify train --save` or of `export`, or a record of `life` (.json)"
+    parser.add_argument("model", metavar="MODEL", help=known)
     parser.add_argument("--out", metavar="FILE", help="ending in .md, or in .html; default: print")
     parser.set_defaults(command=commands.run, step=_card)
 

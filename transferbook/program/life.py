@@ -167,10 +167,13 @@ class Life:
         logits = training.predict(station_models.read(file), self.test[0])
         now = logits.argmax(dim=1).tolist()
         changed = 0.0 if said is None else sum(a != b for a, b in zip(said, now, strict=True)) / len(now)
-        found = stations.station_scores(logits, self.test[1], self.rare)
+        found, count = stations.station_scores(logits, self.test[1], self.rare), len(self.classes)
         return {
             "scores": found | {"changed": changed}, "said": now,
             "recalls": dict(zip(self.classes, stations.recalls(logits, self.test[1]).tolist(), strict=True)),
+            "tested": dict(zip(self.classes, self.test[1].bincount(minlength=count).tolist(), strict=True)),
+            "settings": json.loads(json.dumps(asdict(self.settings))), "seed": self.seed,
+            "data": "reuters_r8",
         }  # fmt: skip
 
     @cached_property
