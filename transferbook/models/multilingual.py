@@ -43,7 +43,7 @@ class MultilingualEncoder:
         return [encoding.ids or [UNKNOWN] for encoding in cut]
 
     @torch.inference_mode()
-    def embed(self, texts: Sequence[str], batch: int = 256) -> Tensor:
+    def embed(self, texts: Sequence[str], batch: int = 32) -> Tensor:
         """Vectors of unit length.
 
         Args:
