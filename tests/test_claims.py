@@ -143,6 +143,12 @@ def test_show_prints_and_glues_without_asserting(capsys, glued):
     assert glued == {"seconds": 1234.56, "accuracy": 0.1424, "accuracy_low": 0.1179, "accuracy_high": 0.1669}
 
 
+def test_numbers_of_numpy_are_glued_as_plain_ones(glued):
+    show("gap", Interval(*np.array([0.2, 0.1, 0.3]), 5, "seeds", "by hand"))
+    assert glued == {"gap": 0.2, "gap_low": 0.1, "gap_high": 0.3}
+    assert all(type(value) is float for value in glued.values())  # the site cannot read np.float64(0.2)
+
+
 def test_equal_holds_within_the_tolerance_elementwise(capsys, glued):
     expected = torch.randn(4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     actual = expected.clone()

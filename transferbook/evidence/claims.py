@@ -238,10 +238,10 @@ def _text(value: Interval | float) -> str:
 
 def _glue(name: str, value: Interval | float) -> None:
     """Store the number in the outputs of the running notebook."""
-    _glue_as_is(name, value.mean if isinstance(value, Interval) else value)
+    _glue_as_is(name, float(value.mean) if isinstance(value, Interval) else value)
     if isinstance(value, Interval):
-        _glue_as_is(f"{name}_low", value.low)
-        _glue_as_is(f"{name}_high", value.high)
+        _glue_as_is(f"{name}_low", float(value.low))
+        _glue_as_is(f"{name}_high", float(value.high))
 
 
 def _glue_as_is(name: str, value: Any) -> None:
