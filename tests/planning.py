@@ -38,6 +38,7 @@ READ = {
     "test_errata.py": ["book/errata.md", "notebooks/*/*.ipynb"],
     "test_faq.py": ["book/*.md", "notebooks/*/*.ipynb"],
     "test_glossary.py": ["book/*.md", "notebooks/*/*.ipynb"],
+    "test_for_teachers.py": ["book/for_teachers.md", "coursework/**/*.*", "Makefile"],
     "test_guide.py": [
         "book/which_strategy*", "book/which_strategy/*", "studies/*.py", "studies/results/*.json",
         "notebooks/part5_walkthroughs/*.ipynb",
