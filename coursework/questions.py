@@ -35,6 +35,21 @@ def several(found: Any) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
+def only_numbers(found: Any) -> bool:
+    """Whether a value is made of numbers alone.
+
+    It is asked before numpy is, which would make room for the longest text at every place of a list.
+    """
+    if isinstance(found, (list, tuple)):
+        return all(only_numbers(part) for part in found)
+    return isinstance(found, (bool, int, float, np.ndarray, np.generic))
+
+
+def axes(count: int) -> str:
+    """A number of axes in words."""
+    return {0: "a single number", 1: "an array with 1 axis"}.get(count, f"an array with {count} axes")
+
+
 def close(found: Any, truth: Any, relative: float = 1e-6, absolute: float = 1e-8) -> str:
     """Whether two values agree up to rounding.
 
@@ -45,7 +60,8 @@ def close(found: Any, truth: Any, relative: float = 1e-6, absolute: float = 1e-8
         absolute: largest deviation beside it.
 
     Returns:
-        Empty if they do, otherwise one sentence on the first difference, without the right value.
+        Empty if they do, otherwise one sentence on the first difference, without the right value, and without
+        anything of what was found in which a hidden input could be written down.
     """
     if isinstance(truth, (tuple, list)):
         found = several(found)
@@ -55,14 +71,20 @@ def close(found: Any, truth: Any, relative: float = 1e-6, absolute: float = 1e-8
         wrong = [(number, what) for number, what in enumerate(said, start=1) if what]
         return f"Value {wrong[0][0]} of {len(truth)}: {wrong[0][1]}" if wrong else ""
     right = np.asarray(truth)
+    if not only_numbers(found):
+        return "It should return numbers."
     try:
         mine = np.asarray(found)
     except ValueError:
         return "It should return numbers, in a regular shape."
     if mine.dtype.kind not in "bif":
         return "It should return numbers."
+    if mine.ndim != right.ndim:
+        return f"It should return {axes(right.ndim)}, not {axes(mine.ndim)}."
     if mine.shape != right.shape:
-        return f"Its shape is {mine.shape}; it should be {right.shape}."
+        place = next(place for place in range(mine.ndim) if mine.shape[place] != right.shape[place])
+        longer = "long" if mine.shape[place] > right.shape[place] else "short"
+        return f"Its array is too {longer} along axis {place}."
     if not np.isfinite(mine).all() and np.isfinite(right).all():
         return "Not all of its numbers are finite."
     if np.allclose(mine, right, rtol=relative, atol=absolute, equal_nan=True):

@@ -79,6 +79,8 @@ def _value(plain: Any, depth: int) -> Any:
         raise ValueError("The answer is nested too deeply.")
     if isinstance(plain, list):
         return [_value(part, depth + 1) for part in plain]
+    if isinstance(plain, int) and not -(2**63) <= plain < 2**63:
+        raise ValueError("The answer holds a whole number that is too large.")
     if not isinstance(plain, dict):
         return plain
     if set(plain) == {"object"} and isinstance(plain["object"], dict):

@@ -218,6 +218,22 @@ os.write(int(sys.argv[1]), b"9" * 1_000_000 + b"\\n")
 def penalised_line(x, y):
     return 0, 0
 """,
+    "answers whole numbers beyond all bounds": """
+def penalised_line(x, y):
+    return 10**400, -10**400
+""",
+    "answers numbers whose sum overflows": """
+def penalised_line(x, y):
+    return np.full(2, 1.7e308)
+""",
+    "answers an array that is long and empty": """
+def penalised_line(x, y):
+    return np.zeros((2, 2**31 - 1, 0))
+""",
+    "answers a long text among many numbers": """
+def penalised_line(x, y):
+    return ["x" * 1_000_000] + [0] * 900_000
+""",
     "solves another problem": """
 def penalised_line(x, y):
     u = x - x.mean()

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from nbformat import NotebookNode
 
-from coursework import course, grading, handout, sandbox, submission
+from coursework import course, grading, handout, sandbox, submission, wire
 from coursework.planted import Planted, planted
 from coursework.questions import Assignment, Constants, Question, close, generator
 
@@ -291,12 +291,50 @@ def test_close_says_what_is_wrong():
     assert close(1.1, 1.0) == "Its numbers are wrong."
     assert close([1.0], (1.0, 2.0)) == "It should return 2 values."
     assert close([1.0, 3.0], (1.0, 2.0)) == "Value 2 of 2: Its numbers are wrong."
-    assert close(np.ones(3), np.ones((3, 1))) == "Its shape is (3,); it should be (3, 1)."
+    assert close(np.ones(3), np.ones((3, 1))) == (
+        "It should return an array with 2 axes, not an array with 1 axis."
+    )
+    assert close([1.0], 1.0) == "It should return a single number, not an array with 1 axis."
+    assert close(np.ones((2, 4)), np.ones((2, 3))) == "Its array is too long along axis 1."
+    assert close(np.ones((1, 3)), np.ones((2, 3))) == "Its array is too short along axis 0."
     assert close(float("nan"), 1.0) == "Not all of its numbers are finite."
     assert close(float("nan"), float("nan")) == ""
     for odd in (None, "1.0", ["1.0"], {"a": 1}):
         assert close(odd, 1.0) == "It should return numbers."
     assert close([[1, 2], [3]], 1.0) == "It should return numbers, in a regular shape."
+
+
+ODD = [
+    *(None, True, "x", "1", {}, {"a": 1.0}, [], [[]], [None, None], ["1", "2"], [True, [False]]),
+    *(float("nan"), float("inf"), -0.0, 1.7e308, 2**62, -(2**63), [float("nan")] * 2, [1.7e308] * 2),
+    *(np.zeros(0), np.zeros((0, 3)), np.zeros((2, 2, 2)), np.full(2, np.inf), np.zeros(2, dtype=bool)),
+    *([np.zeros(2), np.zeros((2, 1))], [np.zeros(2), "x"], [[1, [2]], 3], ["x" * 100_000] + [0] * 10_000),
+]
+
+
+@pytest.mark.parametrize("of", ASSIGNMENTS, ids=lambda of: of.name)
+def test_odd_answers_get_a_sentence(of):
+    for question in of.questions:
+        cases = [question.inputs(generator(SECRET, str(n)), constants(of)) for n in range(question.cases)]
+        truth = [question.truth(case, constants(of)) for case in cases]
+        for odd in ODD:
+            said = wire.loads(wire.dumps(odd))
+            started = time.monotonic()
+            if question.together:
+                why = question.together([said] * len(truth), truth)
+            else:
+                why = next(filter(None, (question.compare(said, right) for right in truth)), "")
+            assert why.endswith(".") and time.monotonic() - started < 2, (question.name, odd)
+
+
+def test_ends_whose_mean_is_no_number_are_wrong():
+    (question,) = (question for question in FITTING.questions if question.together)
+    ends = [[1.7e308 * sign] * 2 for sign in (-1, 1) * 12]
+    assert question.together(ends, [(0.0, 0.3, 1.2)] * 24) == "Its ends should be two numbers, and finite."
+
+
+def test_text_among_numbers_costs_no_memory():
+    assert close(["x" * 2_000_000] + [0] * 1_000_000, np.zeros(3)) == "It should return numbers."
 
 
 def test_what_is_drawn_follows_from_the_secret_and_the_name():

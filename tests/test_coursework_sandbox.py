@@ -271,6 +271,8 @@ def nested(depth: int) -> list:
         b'{"object": {}, "array": []}',
         b'{"array": [["float64"], [0], ""]}',
         b"9" * 100_000,
+        b"9" * 400,
+        b"[9223372036854775808]",
     ],
 )
 def test_what_is_not_an_answer_is_refused_in_a_sentence(line):
