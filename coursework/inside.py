@@ -8,9 +8,21 @@ program says is checked outside.
 
 import json
 import os
+import re
 import resource
 import sys
 import traceback
+import types
+
+SPECIAL = re.compile(r"^([ \t]*)[%!].*$", re.MULTILINE)  # commands to Jupyter and to the shell
+
+
+def compiled(source: str, name: str) -> types.CodeType:
+    """The code of a cell; where that is no Python, with `pass` for commands to Jupyter or to the shell."""
+    try:
+        return compile(source, name, "exec")
+    except SyntaxError:
+        return compile(SPECIAL.sub(r"\1pass", source), name, "exec")
 
 
 def main() -> None:
@@ -41,7 +53,7 @@ def main() -> None:
     names: dict[str, object] = {"__name__": "__main__"}
     for number, source in cells:
         try:
-            exec(compile(source, f"cell {number}", "exec"), names)
+            exec(compiled(source, f"cell {number}"), names)
         except (Exception, SystemExit) as error:
             said = " ".join("".join(traceback.format_exception_only(error)).split())
             print(f"cell {number}: {said[:500]}", flush=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-LARGEST, MOST_CELLS = 4 << 20, 1_000
-SPECIAL = re.compile(r"^(\s*)[%!].*$", re.MULTILINE)  # commands to Jupyter and to the shell
+LARGEST, MOST_CELLS, MOST_POINTS = 4 << 20, 1_000, 1_000
 
 
 class Unreadable(ValueError):
@@ -48,11 +46,14 @@ def read(path: Path) -> dict[str, Any]:
     """The JSON of a notebook that somebody handed in.
 
     Args:
-        path: of the file. It must be a plain file of at most 4 MB; a link, a pipe or a device is not read.
+        path: of the file. It must be a plain file of at most 4 MB; a link, a pipe or a device is not read,
+            nor what lies behind a link in place of one of the two folders that are a student's own.
 
     Raises:
         Unreadable: one sentence on what is wrong with it.
     """
+    if any(folder.is_symlink() for folder in path.parents[:2]):
+        raise Unreadable(f"{path.name} is not a plain file.")
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -92,6 +93,8 @@ def _cell(cell: Any, name: str) -> Cell:
     source = cell.get("source") if isinstance(cell, dict) else None
     if isinstance(source, list) and all(isinstance(line, str) for line in source):
         source = "".join(source)
+    if isinstance(source, str):
+        source = source.encode("utf-8", "replace").decode("utf-8")  # half a character cannot be written again
     metadata = cell.get("metadata", {}) if isinstance(source, str) else None
     if not isinstance(source, str) or not isinstance(metadata, dict):
         raise Unreadable(f"{name} has a cell without text.")
@@ -103,9 +106,13 @@ def _cell(cell: Any, name: str) -> Cell:
         source=source,
         name=said["grade_id"] if isinstance(said.get("grade_id"), str) else "",
         locked=said.get("locked") is True,
-        points=float(points) if said.get("grade") is True and isinstance(points, (int, float)) else 0.0,
+        points=float(points) if said.get("grade") is True and _number(points) else 0.0,
         answer=said.get("solution") is True or said.get("task") is True,
     )
+
+
+def _number(points: Any) -> bool:
+    return isinstance(points, (int, float)) and 0 <= points <= MOST_POINTS
 
 
 def to_run(released: list[Cell], handed_in: list[Cell]) -> list[tuple[int, str]]:
@@ -119,8 +126,7 @@ def to_run(released: list[Cell], handed_in: list[Cell]) -> list[tuple[int, str]]
         handed_in: the cells that came back.
 
     Returns:
-        For each cell its number in the submission, from 1 (0 if it had been deleted), and its text, in which
-        commands to Jupyter or to the shell are replaced by `pass`.
+        For each cell its number in the submission, from 1 (0 if it had been deleted), and its text.
     """
     ours = {cell.name: cell for cell in released if cell.kind == "code" and cell.locked and not cell.test}
     tests = {cell.name for cell in released if cell.test}
@@ -133,4 +139,4 @@ def to_run(released: list[Cell], handed_in: list[Cell]) -> list[tuple[int, str]]
         if cell.name in ours:
             used.add(cell.name)
         found.append((number, ours.get(cell.name, cell).source))
-    return [(number, SPECIAL.sub(r"\1pass", source)) for number, source in found]
+    return found

@@ -201,10 +201,12 @@ def test_cells_of_a_students_own_run_and_commands_do_not(tmp_path):
     own = nbformat.v4.new_code_cell(
         "%matplotlib inline\nif True:\n    !ls\ndef helper(x):\n    return x - x.mean()"
     )
+    formatted = nbformat.v4.new_code_cell("left = (\n    7\n    % 4\n)\nassert left == 3, left")
+    notebook.cells.insert(1, formatted)
     notebook.cells.insert(1, own)
     for cell in notebook.cells:
         cell.source = cell.source.replace("centred = x - x.mean()", "centred = helper(x)")
-    assert any("helper(x)\n" in cell.source for cell in notebook.cells[2:])
+    assert any("helper(x)\n" in cell.source for cell in notebook.cells[3:])
     result = grade(FITTING, written(notebook, tmp_path / "x.ipynb"))
     assert result.points == 10 and result.printed == ""
 
@@ -254,10 +256,15 @@ def test_what_is_no_notebook_gets_a_sentence_and_no_points(kind, tmp_path):
     assert result.marks[0].why.startswith("fitting.ipynb ") and str(tmp_path) not in result.marks[0].why
 
 
-@pytest.mark.parametrize("kind", ["link", "pipe", "folder", "none"])
+@pytest.mark.parametrize("kind", ["link", "linked folder", "pipe", "folder", "none"])
 def test_what_is_no_file_gets_a_sentence_and_no_points(kind, tmp_path):
     path = tmp_path / "fitting.ipynb"
-    if kind == "link":
+    if kind == "linked folder":
+        (tmp_path / "bob").mkdir()
+        written(solved(FITTING), tmp_path / "bob" / "fitting.ipynb")
+        (tmp_path / "ann").symlink_to(tmp_path / "bob")
+        path = tmp_path / "ann" / "fitting.ipynb"
+    elif kind == "link":
         path.symlink_to(written(solved(FITTING), tmp_path / "somebody_else.ipynb"))
     elif kind == "pipe":
         os.mkfifo(path)
@@ -271,11 +278,22 @@ def test_what_is_no_file_gets_a_sentence_and_no_points(kind, tmp_path):
 def test_odd_metadata_is_read_as_none():
     cells = [
         {"cell_type": "code", "source": ["a", "b"], "metadata": {"nbgrader": said}}
-        for said in (3, {"grade_id": 4}, {"points": "x", "grade": True})
+        for said in (3, {"grade_id": 4}, *({"points": n, "grade": True} for n in ("x", 10**400, -1, 1e400)))
     ]
     assert [(cell.source, cell.name, cell.points) for cell in submission.cells({"cells": cells})] == [
         ("ab", "", 0.0)
-    ] * 3
+    ] * 6
+
+
+def test_half_a_character_is_read_as_one_that_can_be_written():
+    (cell,) = submission.cells({"cells": [{"cell_type": "markdown", "source": "a\ud800b"}]})
+    assert cell.source == "a?b"
+
+
+def test_a_cell_of_empty_lines_costs_no_time():
+    started = time.monotonic()
+    cells = [submission.Cell("code", "\n" * 3_000_000)]
+    assert submission.to_run([], cells) == [(1, "\n" * 3_000_000)] and time.monotonic() - started < 1
 
 
 # --- comparing ---------------------------------------------------------------------------------------------
