@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ from coursework.course import Course, CourseError
 from coursework.grading import Result
 from coursework.questions import Assignment
 
-TAG = re.compile(r"<(?=[A-Za-z/!?])")
+LONGEST = 20_000  # letters of an answer that are shown; nbconvert takes long for some texts that are longer
+PLAIN = " .,;:?()"  # what stands in a page as it is, beside letters and digits
 
 
 def api(course: Course) -> Any:
@@ -73,7 +73,7 @@ def record(course: Course, of: Assignment, results: list[Result]) -> None:
             with book.db.no_autoflush:
                 book.update_or_create_submission(of.name, result.student)
             points = {mark.question: mark.points for mark in result.marks}
-            unanswered = _unanswered(course, of, result, notebook)
+            unanswered = _unanswered(course, of, result, path)
             for name, worth in {**points, **dict.fromkeys(dict(result.to_read))}.items():
                 grade = book.find_grade(name, of.name, of.name, result.student)
                 grade.auto_score = 0.0 if name in unanswered else worth
@@ -138,7 +138,8 @@ def _notebook(course: Course, of: Assignment, result: Result, path: Path) -> Not
     for cell in notebook.cells:
         name = cell.metadata.get("nbgrader", {}).get("grade_id", "")
         if cell.metadata.get("nbgrader", {}).get("solution"):
-            cell.source = shown(answers.get(name, ""), cell.cell_type)
+            answer = answers.get(name, "")
+            cell.source = answer if answer == cell.source else shown(answer, cell.cell_type)
         elif name in marks:
             said = marks[name].why or "All hidden inputs were answered rightly."
             text = f"{marks[name].points:g} of {marks[name].most:g} points. {said}\n"
@@ -151,13 +152,29 @@ def _notebook(course: Course, of: Assignment, result: Result, path: Path) -> Not
 
 
 def shown(answer: str, kind: str) -> str:
-    """An answer as nbgrader may show it: in Markdown a tag is text, not HTML that a browser would run."""
-    return TAG.sub("&lt;", answer) if kind == "markdown" else answer
+    """An answer as nbgrader may show it.
+
+    What is written for a person is shown as it was typed. As Markdown it could hold tags and links that run
+    programs in the teacher's browser, pictures that call home, and what nbconvert stops at.
+    """
+    if len(answer) > LONGEST:
+        answer = f"{answer[:LONGEST]}\n… ({len(answer) - LONGEST:,} more letters are in what was handed in)"
+    if kind != "markdown" or not answer.strip():
+        return answer
+    return f'<pre style="white-space: pre-wrap">{"".join(map(_as_text, answer))}</pre>'
 
 
-def _unanswered(course: Course, of: Assignment, result: Result, notebook: NotebookNode) -> set[str]:
+def _as_text(letter: str) -> str:
+    """A letter as neither HTML nor Markdown nor LaTeX reads it."""
+    if letter.isalnum() or letter in PLAIN:
+        return letter
+    if not letter.isprintable() and letter not in "\n\t":
+        return "\N{REPLACEMENT CHARACTER}"
+    return f"&#{ord(letter)};"
+
+
+def _unanswered(course: Course, of: Assignment, result: Result, path: Path) -> set[str]:
     """The answers to read that are as they were handed out, or empty."""
-    old = nbformat.read(course.place("handed_out", result.student, of.name), as_version=4)
-    before = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell.source for cell in old.cells}
-    now = {cell.metadata.get("nbgrader", {}).get("grade_id"): cell.source for cell in notebook.cells}
-    return {name for name, _ in result.to_read if now[name].strip() in ("", before[name].strip())}
+    before = _answers(course.place("handed_out", result.student, of.name))
+    now = _answers(path)
+    return {name for name, _ in result.to_read if now.get(name, "").strip() in ("", before[name].strip())}

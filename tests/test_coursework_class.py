@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import os
 import re
+import time
 from pathlib import Path
 
 import hostile_submissions
@@ -113,6 +115,36 @@ def test_feedback_shows_own_answers_and_what_failed(graded):
     assert "a &lt; b" in page
     assert not (of.folder / "feedback" / "eve").exists()
     assert "is not a notebook." in feedback_of(of, "dot")
+
+
+@pytest.mark.parametrize(
+    "answer, harm",
+    [
+        ("[a](javascript:alert(1))", "href="),
+        ("[a][r]\n\n[r]: java&#115;cript:alert(1)", "href="),
+        ("<javascript:alert(1)> http://a.b", "href="),
+        ("![a](http://a.b/c.png)", "<img"),
+        ("![a](attachment:none.png)", "<img"),
+        ("<img src=x onerror=alert(1)>\n\n</pre>\n\n<b>", "<b>"),
+        ("$\\href{javascript:alert(1)}{a}$", "$"),
+        ("\\begin{a}<b>\\end{a}", "\\begin"),
+        ("# A\n\n* `b`\n\n    c", "<li>"),
+        ("a\0b\x1b[31m", "\0"),
+        ("[" * 1_000_000, "[["),
+        ("$" * 1_000_000, "$"),
+        ("> " * 500_000, "<blockquote>"),
+    ],
+    ids=lambda found: found[:30],
+)
+def test_an_answer_is_shown_as_text(answer, harm):
+    from nbconvert.filters.markdown import markdown2html
+
+    started = time.monotonic()
+    found = markdown2html(gradebook.shown(answer, "markdown"))
+    assert harm not in found and found.count("<") == 2 and time.monotonic() - started < 2
+    (inner,) = re.findall(r"<pre [^>]*>(.*)</pre>", found)
+    read = html.unescape(inner)
+    assert read[:20_000] == re.sub("[\0\x1b]", "\N{REPLACEMENT CHARACTER}", answer)[:20_000]
 
 
 def test_feedback_shows_no_hidden_input_and_no_secret(graded):
