@@ -31,7 +31,8 @@ def grade_class(course: Course, of: Assignment, jobs: int = 2, quiet: bool = Fal
         quiet: without a progress bar.
 
     Returns:
-        A result for each student of the roster, in its order.
+        A result for each student of the roster, in its order. A submission that was replaced meanwhile has
+        that of what was read, and is graded anew by the next call.
 
     Raises:
         NoSandbox: if this machine cannot lock a program in.
@@ -39,12 +40,14 @@ def grade_class(course: Course, of: Assignment, jobs: int = 2, quiet: bool = Fal
     """
     sandbox.check()
     released = {student: _released(course, of, student) for student in course.students}
-    todo = [student for student in course.students if _kept(course, of, student) is None]
+    found = {student: _kept(course, of, student) for student in course.students}
+    todo = [student for student, result in found.items() if result is None]
     with tqdm(total=len(course.students), initial=len(course.students) - len(todo), disable=quiet) as bar:
         tasks = (delayed(_grade)(course, of, student, released[student]) for student in todo)
-        for _ in Parallel(jobs, prefer="threads", return_as="generator_unordered")(tasks):
+        for result in Parallel(jobs, prefer="threads", return_as="generator_unordered")(tasks):
+            found[result.student] = result
             bar.update()
-    return [result for student in course.students if (result := _kept(course, of, student))]
+    return [result for result in found.values() if result]
 
 
 def handed_in(course: Course, of: Assignment, student: str) -> bool:
@@ -55,7 +58,7 @@ def handed_in(course: Course, of: Assignment, student: str) -> bool:
     )
 
 
-def _grade(course: Course, of: Assignment, student: str, released: list[submission.Cell]) -> None:
+def _grade(course: Course, of: Assignment, student: str, released: list[submission.Cell]) -> Result:
     seen = fingerprint(course, of, student)
     if handed_in(course, of, student):
         constants = course.constants(of, student)
@@ -72,6 +75,7 @@ def _grade(course: Course, of: Assignment, student: str, released: list[submissi
         json.dumps({"of": seen, "result": json.loads(result.as_json())}, indent=1), encoding="utf-8"
     )
     half.replace(path)
+    return result
 
 
 def _to_read(released: Iterable[submission.Cell]) -> list[submission.Cell]:

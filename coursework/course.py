@@ -18,8 +18,10 @@ ASSIGNMENTS = Path(__file__).parent / "assignments"
 STAGES = ("fitting", "descent", "text", "backpropagation", "attention", "linear_tuning", "adaptation")
 STAGES += ("own_study",)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")  # it becomes the name of a folder
+UNSEEN = "not_for_nbgrader"  # nbgrader's own autograding would run submissions without a sandbox
 CONFIG = """c = get_config()
 c.CourseDirectory.root = {root!r}
+c.CourseDirectory.submitted_directory = {unseen!r}  # grade by `python -m coursework grade` alone
 """
 
 
@@ -128,7 +130,7 @@ def create(folder: Path, students: Path) -> Course:
             with os.fdopen(file, "w", encoding="utf-8") as opened:
                 opened.write(secrets.token_hex(32) + "\n")
         (folder / "nbgrader_config.py").write_text(
-            CONFIG.format(root=str(folder.resolve())), encoding="utf-8"
+            CONFIG.format(root=str(folder.resolve()), unseen=UNSEEN), encoding="utf-8"
         )
     except OSError as error:
         raise CourseError(f"The folder {folder} cannot be written ({error}).") from None

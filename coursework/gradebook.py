@@ -18,7 +18,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 
 from coursework import submission
-from coursework.course import Course, CourseError
+from coursework.course import UNSEEN, Course, CourseError
 from coursework.grading import Result
 from coursework.questions import Assignment
 
@@ -35,6 +35,7 @@ def api(course: Course) -> Any:
     _find_alembic()
     config = Config()
     config.CourseDirectory.root = str(course.folder.resolve())
+    config.CourseDirectory.submitted_directory = UNSEEN
     found = NbGraderAPI(CourseDirectory(config=config), config=config)
     found.log.setLevel(logging.ERROR)
     return found

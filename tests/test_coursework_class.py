@@ -9,6 +9,7 @@ import os
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import hostile_submissions
 import nbformat
@@ -205,6 +206,22 @@ def test_grading_goes_on_where_it_was_stopped(graded, monkeypatch):
     assert not list((of.folder / "results").rglob("*.half"))
 
 
+def test_a_submission_replaced_meanwhile_loses_nobody(graded, monkeypatch):
+    of, _ = graded
+    (of.folder / "results" / OF.name / "bob.json").unlink()
+    inner = batch.grade
+
+    def slowly(*given):
+        submit(of, "bob", scales_wrongly)
+        return inner(*given)
+
+    submit(of, "bob")
+    monkeypatch.setattr(batch, "grade", slowly)
+    assert [result.student for result in batch.grade_class(of, OF, quiet=True)] == list(STUDENTS)
+    monkeypatch.setattr(batch, "grade", inner)
+    assert batch.grade_class(of, OF, quiet=True)[1].points == 8
+
+
 def test_what_was_not_handed_out_is_not_graded(tmp_path, capsys):
     (tmp_path / "class.csv").write_text("id\nann\n", encoding="utf-8")
     course.create(tmp_path / "spring", tmp_path / "class.csv")
@@ -273,6 +290,28 @@ def test_the_formgrader_starts_in_the_course(graded, monkeypatch):
     assert started[0][1:4] == ["-m", "jupyter", "lab"]
     with pytest.raises(course.CourseError, match="not drawn"):
         handout.filled("{{ nothing }}", course.Assignment("x", dict), {}, "secret", "ann")
+
+
+def test_nbgrader_runs_no_submission(graded, tmp_path):
+    of, _ = graded
+    ran, found = tmp_path / "ran", gradebook.api(of)
+    config: dict[str, str] = {}
+    said = SimpleNamespace(CourseDirectory=SimpleNamespace())
+    exec((of.folder / "nbgrader_config.py").read_text(encoding="utf-8"), {"get_config": lambda: said})
+    config.update(vars(said.CourseDirectory))
+    assert config == {key: getattr(found.coursedir, key) for key in config} and len(config) == 2
+
+    def touches(notebook) -> None:
+        notebook.cells.append(nbformat.v4.new_code_cell(f"open({str(ran)!r}, 'w')"))
+
+    before = submit(of, "ann", touches).read_text(encoding="utf-8")
+    page = of.place("autograded", "ann", OF.name).read_text(encoding="utf-8")
+    try:
+        assert not found.autograde(OF.name, "ann", force=True)["success"] and not ran.exists()
+        assert of.place("submitted", "ann", OF.name).read_text(encoding="utf-8") == before
+        assert of.place("autograded", "ann", OF.name).read_text(encoding="utf-8") == page
+    finally:
+        submit(of, "ann")
 
 
 def test_results_are_plain_json(graded):
