@@ -133,7 +133,7 @@ def wrong(
         if not isinstance(answer, dict) or set(answer) not in ({"value"}, {"error", "cell", "line"}):
             return "Its answer is not in the form that the grader reads."
         said.append(answer)
-    return _judge(question, constants, cases, said, run)
+    return _judge(question, constants, cases, said, run, code)
 
 
 def _run(code: list[tuple[int, str]], name: str, calls: list[Inputs], limits: sandbox.Limits) -> sandbox.Run:
@@ -153,10 +153,11 @@ def _judge(
     cases: list[Inputs],
     said: list[dict[str, Any]],
     run: sandbox.Run,
+    code: list[tuple[int, str]],
 ) -> str:
     """What is wrong with what was said, in the order in which it was asked."""
     if failed := next((answer for answer in said if "error" in answer), None):
-        return _failure(question, failed)
+        return _failure(question, failed, {number: source.count("\n") + 1 for number, source in code})
     if len(said) < (len(cases) if question.together else 2 * len(cases)):
         return run.stopped or "It ended before it had answered."
     found = [answer["value"] for answer in said]
@@ -172,14 +173,17 @@ def _judge(
     return ""
 
 
-def _failure(question: Question, said: dict[str, Any]) -> str:
-    """A sentence on an error: its kind and its place, not its text, in which hidden inputs may stand."""
+def _failure(question: Question, said: dict[str, Any], lines: dict[int, int]) -> str:
+    """A sentence on an error: its kind and its place, not its text, in which hidden inputs may stand.
+
+    The place is told if the submission has it, so nothing can be written down in a number of a line.
+    """
     name, cell, line = said["error"], said["cell"], said["line"]
     if name == "missing":
         return f"There is no function `{question.name}` when all cells have run."
+    if name == "unreadable":
+        return "What it returns cannot be read; it should return numbers, text, arrays or lists."
     kind = getattr(builtins, name, None) if isinstance(name, str) else None
     known = name if isinstance(kind, type) and issubclass(kind, BaseException) else "an error of its own"
-    places = (
-        type(cell) is int and type(line) is int and 0 < cell <= submission.MOST_CELLS and 0 < line < 10_000
-    )
+    places = type(cell) is int and type(line) is int and cell > 0 and 0 < line <= lines.get(cell, 0)
     return f"It stopped with {known}" + (f" in line {line} of cell {cell}." if places else ".")

@@ -65,9 +65,14 @@ def main() -> None:
             return
         arguments = wire.loads(call)
         try:
-            line = wire.dumps({"value": names[name](**arguments)})
+            answer = names[name](**arguments)
         except (Exception, SystemExit) as error:
-            line = wire.dumps(failed(error))
+            say(wire.dumps(failed(error)))
+            continue
+        try:
+            line = wire.dumps({"value": answer})
+        except Exception:
+            line = wire.dumps({"error": "unreadable", "cell": 0, "line": 0})
         say(line)
 
 

@@ -251,6 +251,12 @@ def penalised_line(x, y):
 def penalised_line(x, y):
     raise type("Seen_" + "_".join(f"{number:.3f}" for number in x), (Exception,), {})()
 """,
+    "tells the hidden input in the number of a line": """
+import os, sys
+os.write(int(sys.argv[1]), b'{"object": {"error": "ValueError", "cell": 2, "line": 7654}}\\n')
+def penalised_line(x, y):
+    return 0, 0
+""",
     "tells the hidden input in the text of an error": """
 def penalised_line(x, y):
     print("Seen_", x)

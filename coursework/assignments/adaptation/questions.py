@@ -95,9 +95,14 @@ def shares_truth(inputs: Inputs, drawn: Constants) -> np.ndarray:
 def score_inputs(rng: np.random.Generator, drawn: Constants) -> Inputs:
     count, classes = int(rng.integers(5, 40)), int(rng.integers(2, 5))
     labels = rng.integers(0, classes, count)
+    shares = rng.dirichlet(np.full(classes, 0.7))
+    if rng.random() < 0.5:  # a class that is rare in the source and frequent in the target
+        count = int(rng.integers(20, 40))
+        labels, shares[0] = rng.integers(1, classes, count), 1.0
+        shares /= shares.sum()
     labels[:classes] = np.arange(classes)
     predicted = np.where(rng.random(count) < 0.6, labels, rng.integers(0, classes, count))
-    return {"labels": labels, "predicted": predicted, "shares": rng.dirichlet(np.full(classes, 0.7))}
+    return {"labels": labels, "predicted": predicted, "shares": shares}
 
 
 def score_truth(inputs: Inputs, drawn: Constants) -> float:

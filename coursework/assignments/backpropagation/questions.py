@@ -14,8 +14,8 @@ BENDS = {
     "swish": "the swish $z / (1 + e^{-z})$",
 }
 CLIPS = {
-    "all": "all of them together have a length",
-    "each": "any of them by itself has a length",
+    "all": "where the three together are longer, one number scales all of them down to it",
+    "each": "where one of the three by itself is longer, that one is scaled down to it",
 }
 
 

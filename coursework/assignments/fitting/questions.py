@@ -17,10 +17,10 @@ SPREADS = {
 
 
 def constants(rng: np.random.Generator) -> dict[str, Any]:
-    """A penalty and a slope; a scale; a share of rows, from one end; a level."""
+    """A penalty and a slope that is not near zero; a scale; a share of rows, from one end; a level."""
     return {
         "penalty": round(float(rng.uniform(0.5, 9.5)), 1),
-        "towards": round(float(rng.uniform(-3, 3)), 1),
+        "towards": round(float(rng.choice([-1, 1]) * rng.uniform(0.5, 3)), 1),
         "centre": int(rng.integers(2, 60)),
         "width": int(rng.integers(2, 20)),
         "spread": str(rng.choice(list(SPREADS))),
@@ -60,8 +60,11 @@ def scaling_truth(inputs: Inputs, drawn: Constants) -> tuple[np.ndarray, ...]:
 
 
 def split_inputs(rng: np.random.Generator, drawn: Constants) -> Inputs:
+    """The share is never a whole number of rows, since `share * rows` may lie on either side of one."""
     names = rng.choice(1_000, size=int(rng.integers(4, 12)), replace=False)
-    return {"groups": rng.choice(names, size=int(rng.integers(15, 60)))}
+    rows = int(rng.integers(15, 60))
+    rows += round(100 * drawn["share"]) * rows % 100 == 0
+    return {"groups": rng.choice(names, size=rows)}
 
 
 def split_truth(inputs: Inputs, drawn: Constants) -> np.ndarray:
@@ -118,7 +121,7 @@ ASSIGNMENT = Assignment(
     questions=(
         Question("penalised_line", line_inputs, line_truth),
         Question("scaled", scaling_inputs, scaling_truth),
-        Question("test_mask", split_inputs, split_truth),
+        Question("test_mask", split_inputs, split_truth, cases=20),
         Question("bootstrap_interval", bootstrap_inputs, bootstrap_truth, cases=24, together=bootstrap_wrong),
     ),
 )

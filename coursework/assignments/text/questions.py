@@ -74,6 +74,7 @@ def weights_truth(inputs: Inputs, drawn: Constants) -> np.ndarray:
 def nearest_inputs(rng: np.random.Generator, drawn: Constants) -> Inputs:
     width = int(rng.integers(2, 6))
     vectors = rng.integers(0, 4, size=(int(rng.integers(3, 12)), width)).astype(float)
+    vectors[0, 0] += 1  # so that some vector has a direction
     vectors[int(rng.integers(len(vectors)))] = 2 * vectors[0]  # as near to everything as the first
     vectors[int(rng.integers(1, len(vectors)))] = 0.0
     queries = rng.integers(0, 4, size=(int(rng.integers(2, 7)), width)).astype(float)

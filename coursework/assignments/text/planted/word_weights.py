@@ -216,15 +216,15 @@ def word_weights(documents):
     return table / np.where(size == 0, 1, size)
 
 
-# wrong: logarithms to the base of ten
+# wrong: the logarithm of the upper number alone
 def word_weights(documents):
     rows = [text.lower().split() for text in documents]
     words = sorted({word for row in rows for word in row})
     counts = np.array([[row.count(word) for word in words] for row in rows], dtype=float)
     holding = (counts > 0).sum(axis=0)
-    rarity = np.log10((1 + len(rows)) / (1 + holding)) + 1 if SMOOTH else np.log10(len(rows) / holding)
+    rarity = np.log(1 + len(rows)) / (1 + holding) + 1 if SMOOTH else np.log(len(rows)) / holding
     if LOG:
-        counts[counts > 0] = 1 + np.log10(counts[counts > 0])
+        counts[counts > 0] = 1 + np.log(counts[counts > 0])
     table = counts**POWER * rarity
     size = (table**LENGTH).sum(axis=1, keepdims=True) ** (1 / LENGTH)
     return table / np.where(size == 0, 1, size)
