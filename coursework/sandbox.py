@@ -151,9 +151,10 @@ def _walls(folder: Path, limits: Limits, rules: int) -> list[str]:
         "--hostname",
         "sandbox",
     ]
+    command += ["--size", str(limits.disk), "--tmpfs", "/tmp"]  # first: Python itself may lie below it
     for place in dict.fromkeys([*SYSTEM, sys.base_prefix, sys.prefix]):
         command += ["--ro-bind-try", place, place]
-    command += ["--proc", "/proc", "--dev", "/dev", "--size", str(limits.disk), "--tmpfs", "/tmp"]
+    command += ["--proc", "/proc", "--dev", "/dev"]
     command += ["--size", "4096", "--tmpfs", "/dev/shm", "--ro-bind", str(folder), "/in", "--remount-ro", "/"]
     command += ["--chdir", "/tmp", "--clearenv"]
     environment = {"HOME": "/tmp", "MPLBACKEND": "Agg", "MPLCONFIGDIR": "/tmp", "OMP_NUM_THREADS": "1"}

@@ -17,6 +17,8 @@ import pytest
 from coursework import filters, sandbox, wire
 
 ROOT = Path(__file__).parents[1]
+# Python's own folders are all that there is in /tmp, if they lie there.
+OURS = {Path(place).parts[2] for place in (sys.prefix, sys.base_prefix) if place.startswith("/tmp/")}
 START = "import os, sys, resource\n"
 SAY = "os.write(int(sys.argv[1]), repr({}).encode())\n"
 
@@ -48,7 +50,7 @@ def test_it_sees_python_and_nothing_of_this_repository_or_a_home():
         "/var",
     ]
     assert answer(SAY.format(f"[os.path.exists(place) for place in {places}]")) == str([False] * 5)
-    assert answer(SAY.format("(os.listdir('/in'), os.listdir('/tmp'))")) == "(['p.py'], [])"
+    assert answer(SAY.format("(os.listdir('/in'), sorted(os.listdir('/tmp')))")) == repr((["p.py"], sorted(OURS)))
 
 
 @pytest.mark.parametrize("place", ["/x", "/in/x", "/usr/x", "/proc/x", "/etc/x"])
@@ -57,7 +59,17 @@ def test_it_writes_nowhere_but_in_tmp(place):
         f"try:\n    open({place!r}, 'w')\nexcept OSError as error:\n    " + SAY.format("error.errno")
     )
     assert int(said) in (2, 13, 30)  # no such file, no permission, read-only
-    assert answer("open('/tmp/x', 'w').write('x')\n" + SAY.format("os.listdir('/tmp')")) == "['x']"
+    found = answer("open('/tmp/x', 'w').write('x')\n" + SAY.format("sorted(os.listdir('/tmp'))"))
+    assert found == repr(sorted({"x", *OURS}))
+
+
+def test_a_python_below_tmp_is_seen(monkeypatch, tmp_path):
+    """A checkout may lie in /tmp, which is another one inside."""
+    assert tmp_path.parts[1] == "tmp"
+    (tmp_path / "here").write_text("x", encoding="utf-8")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(sandbox, "SYSTEM", (*sandbox.SYSTEM, str(Path(sys.executable).parents[1])))
+    assert answer(SAY.format(f"os.path.exists({str(tmp_path / 'here')!r})")) == "True"
 
 
 def test_it_has_no_network():
