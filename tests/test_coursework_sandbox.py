@@ -50,7 +50,8 @@ def test_it_sees_python_and_nothing_of_this_repository_or_a_home():
         "/var",
     ]
     assert answer(SAY.format(f"[os.path.exists(place) for place in {places}]")) == str([False] * 5)
-    assert answer(SAY.format("(os.listdir('/in'), sorted(os.listdir('/tmp')))")) == repr((["p.py"], sorted(OURS)))
+    assert answer(SAY.format("os.listdir('/in')")) == "['p.py']"
+    assert answer(SAY.format("sorted(os.listdir('/tmp'))")) == repr(sorted(OURS))
 
 
 @pytest.mark.parametrize("place", ["/x", "/in/x", "/usr/x", "/proc/x", "/etc/x"])
