@@ -48,7 +48,7 @@ def test_the_lstms_are_the_textbook_s(network):
             states.append(state)
         return np.array(states)
 
-    x = np.pad(chemnet.prepare(["CC(=O)Nc1ccc(O)cc1"])[0].double().numpy(), [(1, 1), (0, 0)])
+    x = np.pad(chemnet.prepare_smiles(["CC(=O)Nc1ccc(O)cc1"])[0].double().numpy(), [(1, 1), (0, 0)])
     for convolution, padding in zip(network.convolutions, [(0, 0), (1, 2)], strict=True):
         x = np.pad(x, [padding, (0, 0)])
         w = convolution.weight.detach().double().numpy()  # (out, in, 4)
@@ -59,7 +59,7 @@ def test_the_lstms_are_the_textbook_s(network):
 
 
 def test_letters_stand_where_they_are(network):
-    rows = chemnet.prepare(["ClC", "C"])
+    rows = chemnet.prepare_smiles(["ClC", "C"])
     assert rows.shape == (2, 350, 35) and rows.sum(dim=(1, 2)).tolist() == pytest.approx([3 / 35, 2 / 35])
     places = [[chemnet.LETTERS[i] for i in row[:3].argmax(dim=1)] for row in rows]
     assert places[0] == ["Cl", "C", "."] and places[1][:2] == ["C", "."]
@@ -71,8 +71,8 @@ def test_batches_change_nothing(network):
 
 
 def test_a_formula_that_is_too_long_and_none_at_all(network):
-    assert chemnet.prepare(["C" * 349]).shape == (1, 350, 35)
+    assert chemnet.prepare_smiles(["C" * 349]).shape == (1, 350, 35)
     with pytest.raises(ValueError, match=r"^C{40}… has 350 letters; ChemNet reads at most 349\.$"):
-        chemnet.prepare(["C" * 350])
+        chemnet.prepare_smiles(["C" * 350])
     with pytest.raises(ValueError, match=r"^there are no molecules to read\.$"):
         chemnet.embed(network, [])

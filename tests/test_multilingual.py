@@ -18,7 +18,7 @@ EXPECTED = (
 
 @pytest.fixture(scope="module")
 def encoder():
-    return multilingual.encoder()
+    return multilingual.sentence_encoder()
 
 
 def test_vectors_are_those_of_the_package(encoder):

@@ -45,7 +45,7 @@ class ChemNet(nn.Module):
         """Features of molecules.
 
         Args:
-            letters: from `prepare`, shape (B, 350, 35).
+            letters: from `prepare_smiles`, shape (B, 350, 35).
 
         Returns:
             Shape (B, 512): the state of the last LSTM when it has read all.
@@ -74,7 +74,7 @@ def load() -> ChemNet:
     return module
 
 
-def prepare(smiles: Sequence[str]) -> Tensor:
+def prepare_smiles(smiles: Sequence[str]) -> Tensor:
     """Formulas in the notation SMILES as the network reads them: one of 35 letters at each of 350 places.
 
     Args:
@@ -115,4 +115,4 @@ def embed(module: ChemNet, smiles: Sequence[str], batch_size: int = 128) -> Tens
     if not len(smiles):
         raise ValueError("there are no molecules to read.")
     batches = [smiles[start : start + batch_size] for start in range(0, len(smiles), batch_size)]
-    return torch.cat([module(prepare(batch)) for batch in batches])
+    return torch.cat([module(prepare_smiles(batch)) for batch in batches])

@@ -88,7 +88,7 @@ class MultilingualEncoder:
         return F.normalize(torch.tanh(middle @ w["p3"] + F.relu(middle @ w["d2"]) @ w["d3"]))
 
 
-def encoder() -> MultilingualEncoder:
+def sentence_encoder() -> MultilingualEncoder:
     """The encoder with its weights, for the CPU. Its table of pieces is kept in 8 bits, as it comes.
 
     Raises:
