@@ -27,7 +27,7 @@ def constants(rng: np.random.Generator) -> dict[str, Any]:
         "choice": choice,
         "choice_rule": CHOICES[choice],
         "away": int(rng.integers(1, 4)),
-        "share": round(float(rng.uniform(0.3, 0.95)), 2),
+        "share": round(float(rng.uniform(0.65, 0.95)), 2),
         "half": round(float(rng.uniform(0.008, 0.04)), 3),
         "sure": round(float(rng.uniform(0.75, 0.98)), 2),
     }
@@ -67,11 +67,20 @@ def choice_truth(inputs: Inputs, drawn: Constants) -> np.ndarray:
 
 
 def labels_inputs(rng: np.random.Generator, drawn: Constants) -> Inputs:
+    """Two curves; what is wanted lies between two budgets, below the first or above the last of scratch."""
     budgets = np.cumsum(rng.integers(2, 60, int(rng.integers(4, 9)))).astype(float)
-    scores = np.cumsum(rng.uniform(0.005, 0.1, (2, len(budgets))), axis=1) + 0.2
-    if rng.random() < 0.25:
-        scores[0] += 1.0  # never reached
-    return {"budgets": budgets, "transfer": scores[0] + 0.05, "scratch": scores[1]}
+    low, high = rng.uniform(0.1, 0.25), rng.uniform(0.4, 0.55)
+    steps = rng.dirichlet(np.full(len(budgets) - 1, 4.0))
+    scratch = low + (high - low) * np.concatenate([[0.0], np.cumsum(steps)])
+    case, place = rng.random(), int(rng.integers(len(steps)))
+    wanted = scratch[place] + rng.uniform(0.15, 0.85) * (scratch[place + 1] - scratch[place])
+    if case < 0.2:
+        wanted = scratch[0] * rng.uniform(0.7, 0.95)
+    elif case < 0.35:
+        wanted = scratch[-1] * rng.uniform(1.02, 1.06)
+    start = min(drawn["away"], len(budgets) - 1)
+    transfer = wanted / drawn["share"] + 0.005 * (np.arange(len(budgets)) - start)
+    return {"budgets": budgets, "transfer": transfer, "scratch": scratch}
 
 
 def labels_truth(inputs: Inputs, drawn: Constants) -> float:
