@@ -7,7 +7,7 @@ BUILD_SITE := $(BIN)/jupyter-book build . -W -n --keep-going --all
 PAGES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve lab test check lint assets studies coursework bench test-claims test-browser lock clean
+.PHONY: help setup book serve lab test check lint assets studies coursework bench test-claims test-browser lock licences audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -105,6 +105,17 @@ lock: ## lock requirements.in and requirements-site.in, with every hash and the 
 	    --no-emit-index-url --no-header $${index:+--default-index "$$index"} "$$@"; }; \
 	  compile requirements.in -o requirements.txt && \
 	  compile requirements-site.in -c requirements.txt -o requirements-site.txt
+
+licences: setup ## list the licences of the locked packages in requirements-licences.md
+	$(BIN)/python .ci/licences.py
+
+audit: ## ask the package index whether a locked package has a known weakness
+	$(READY)
+	@test -x _build/audit/bin/pip-audit || { $(PYTHON) -m venv _build/audit && \
+	  _build/audit/bin/python -m pip install --quiet pip-audit; }
+	@rm -f _build/audit/report.json
+	@_build/audit/bin/pip-audit --requirement requirements.txt --require-hashes --disable-pip --format json \
+	  --progress-spinner off --output _build/audit/report.json; $(PYTHON) .ci/audit.py _build/audit/report.json
 
 clean: ## remove what was built; .venv and the fetched assets stay
 	rm -rf _build .pytest_cache .ruff_cache

@@ -54,6 +54,10 @@ READ = {
     "test_serving_texts.py": ["transferbook/serving/**/*.*"],
     "test_site.py": ["_*.yml", "book/**/*.*", "notebooks/**/*.*"],
     "test_study_results.py": ["studies/*.py", "studies/results/*.json"],
+    "test_supply_chain.py": [
+        "requirements*", ".ci/*", "notebooks/*/*.ipynb", "transferbook/**/*.py", "coursework/**/*.*",
+        "studies/*.py",
+    ],
     "test_traps.py": ["notebooks/*/*.ipynb"],
 }
 
