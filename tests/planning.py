@@ -48,6 +48,9 @@ READ = {
     "test_notebook_rules.py": ["_toc.yml", "book/**/*.*", "notebooks/**/*.*", "transferbook/**/*.py"],
     "test_outlook.py": ["book/*.md", "notebooks/*/*.ipynb"],
     "test_page_parts.py": ["_config.yml", "book/**/*.*"],
+    "test_release.py": [
+        "*.md", "CITATION.cff", "pyproject.toml", "_config.yml", "Makefile", ".github/**/*.*",
+    ],
     "test_serving.py": ["Dockerfile", ".dockerignore", "transferbook/serving/page/*"],
     "test_serving_language.py": ["transferbook/serving/**/*.*"],
     "test_serving_pictures.py": ["transferbook/serving/**/*.*"],

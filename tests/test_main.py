@@ -161,7 +161,7 @@ def test_doctor(capsys: pytest.CaptureFixture) -> None:
     assert command.main(["doctor"]) == 0
     facts, _, advice = capsys.readouterr().out.partition("\n\nWhat next:\n")
     labels = [line.split()[0] for line in facts.splitlines()]
-    assert labels == ["Python", "torch", "device", "memory", "scale", "assets", "disk"]
+    assert labels == ["book", "Python", "torch", "device", "memory", "scale", "assets", "disk"]
     every = len(assets.required())
     assert re.search(rf"^assets +{every} of {every} ready in ", facts, re.M)
     assert re.search(r"^disk +[\d.]+ GB free", facts, re.M)

@@ -1,3 +1,3 @@
 """Helper package of the executable book *From Machine Learning to Transfer Learning*."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"

@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, NoReturn
 
+from transferbook import __version__
 from transferbook.data import assets
 from transferbook.program import card_command, cost_command, export_command, life_command
 from transferbook.program import commands as classify
@@ -181,6 +182,7 @@ def _doctor(_: argparse.Namespace) -> int:
 
 def _examine_machine() -> list[str]:
     """Print Python, torch, device and memory; return advice."""
+    print(f"book     {__version__}")
     print(f"Python   {platform.python_version()}")
     try:
         from transferbook import runtime
