@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+import case_rules as case
 import mould_rules as mould
 import nbformat
 import notebook_rules as rules
@@ -61,6 +62,12 @@ def test_chapter_after_the_mould_keeps_the_rule(path, rule):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=label)
 def test_chapter_after_the_mould_has_its_self_check(path):
     assert mould.self_check_problems(stored(path), path) == []
+
+
+@pytest.mark.parametrize("rule", case.CASE_RULES.values(), ids=case.CASE_RULES)
+@pytest.mark.parametrize("path", list(filter(case.is_case, NOTEBOOKS)), ids=label)
+def test_case_study_keeps_the_rule(path, rule):
+    assert rule(stored(path)) == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=label)
@@ -420,6 +427,86 @@ def test_rule_of_the_mould_passes_the_innocent(name):
 @pytest.mark.parametrize(("name", "notebook", "said"), BAD_MOULD)
 def test_rule_of_the_mould_catches(name, notebook, said):
     found = mould.MOULD_RULES[name](notebook)
+    assert any(said in problem for problem in found), found
+
+
+FULL = text("word " * 450)  # half of what a case study may show
+NOT_COUNTED = text("""## A part
+
+| a table | of words |
+|---|---|
+| two | words |
+
+```python
+some = code
+```
+
+$$
+a = b
+$$
+
+:::{admonition} At a glance
+:class: glance
+Words in the box.
+:::
+
+:::{admonition} Folded
+:class: dropdown
+Words that are folded.
+:::
+
+```{glue} table
+```
+
+## Exercises
+
+:::{exercise} Words
+:label: e
+More words.
+:::
+
+```{solution-start} e
+:class: dropdown
+```
+Words.
+```{solution-end}
+```
+
+## Further reading
+
+- Words.
+""")
+TWO_WORDS = "A part"  # the title in what is not counted
+SEEN = text("## Seen\n\n- one\n- two {glue:text}`three` $f(x)$\n\n:::{admonition} Title\nIn it.\n:::\n")
+
+GOOD_CASE = {
+    "word_problems": book(FULL, text("word " * (450 - len(TWO_WORDS.split()))), NOT_COUNTED),
+    "line_problems": book(
+        code("x = 1\n\n" * 120), code("x = 1\n" * 9, tags=("hide-cell",)), code("x = 1", tags=("hide-input",))
+    ),
+}
+BAD_CASE = [
+    ("word_problems", book(FULL, FULL, text("one")), "shows 901 words, more than 900"),
+    ("word_problems", book(FULL, FULL, SEEN), "shows 908 words"),
+    ("word_problems", book(text("## Further reading\nword"), text("## Summary"), FULL, FULL), "901 words"),
+    ("line_problems", book(*[code("x = 1\n" * 11)] * 11), "shows 121 lines of code, more than 120"),
+]
+
+
+def test_every_rule_of_a_case_study_has_its_examples():
+    assert case.CASE_RULES.keys() == GOOD_CASE.keys() == {rule for rule, _, _ in BAD_CASE}
+    assert case.is_case(ROOT / "notebooks/part6_in_the_field/01_medicine.ipynb")
+    assert not case.is_case(NOTEBOOKS[0])
+
+
+@pytest.mark.parametrize("name", GOOD_CASE)
+def test_rule_of_a_case_study_passes_the_innocent(name):
+    assert case.CASE_RULES[name](GOOD_CASE[name]) == []
+
+
+@pytest.mark.parametrize(("name", "notebook", "said"), BAD_CASE)
+def test_rule_of_a_case_study_catches(name, notebook, said):
+    found = case.CASE_RULES[name](notebook)
     assert any(said in problem for problem in found), found
 
 
