@@ -122,4 +122,4 @@ audit: ## ask the package index whether a locked package has a known weakness
 	  --progress-spinner off --output _build/audit/report.json; $(PYTHON) .ci/audit.py _build/audit/report.json
 
 clean: ## remove what was built; .venv and the fetched assets stay
-	rm -rf _build .pytest_cache .ruff_cache
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis
