@@ -52,8 +52,9 @@ def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Each file below a folder and a hash of what it holds; locks aside."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    """Each file below a folder and a hash of what it holds; but locks, and notes of when it was verified."""
+    aside = {".lock", ".verified"}
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in aside)
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
