@@ -7,10 +7,17 @@ BUILD_SITE := $(BIN)/jupyter-book build . -W -n --keep-going --all
 PAGES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve lab test check lint assets studies coursework bench test-claims test-browser hardship lock licences audit clean
+.PHONY: help setup book serve lab test check lint assets studies coursework slides wheelhouse bench test-claims test-browser hardship lock licences audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+# A folder that `make wheelhouse` filled, to install from instead of the network.
+ifneq ($(WHEELHOUSE),)
+export PIP_NO_INDEX := 1
+export PIP_FIND_LINKS := $(abspath $(WHEELHOUSE))
+export TRANSFERBOOK_WHEELHOUSE := $(abspath $(WHEELHOUSE))
+endif
 
 define PRESENT
 @$(PYTHON) -c "" 2>/dev/null || { echo "There is no $(PYTHON) here, and the book needs Python 3.11, 3.12 or 3.13;" \
@@ -77,8 +84,8 @@ test-claims: setup assets ## check for every chapter that its claims fail when i
 	$(BIN)/python -m pytest tests/test_sabotage.py --all-chapters
 
 test-browser: export OMP_NUM_THREADS = 1
-test-browser: setup assets ## check the page of `transferbook serve` in a browser (needs Chromium)
-	$(BIN)/python -m pytest tests/browser_try_page.py
+test-browser: setup assets book ## check the page of `transferbook serve` and the slides in a browser (needs Chromium)
+	$(BIN)/python -m pytest tests/browser_try_page.py tests/browser_slides.py
 
 hardship: export OMP_NUM_THREADS = 1
 hardship: setup assets ## try no network, a full disk, kills at random moments and made-up data (Linux)
@@ -97,6 +104,15 @@ coursework: setup ## hand out all assignments in COURSE to the students in ROSTE
 	@test -n "$(COURSE)" && test -n "$(ROSTER)" || { \
 	  echo "Name a folder and a table: make coursework COURSE=autumn ROSTER=class.csv." >&2; exit 1; }
 	$(BIN)/python -m coursework hand-out $(COURSE) --roster $(ROSTER)
+
+slides: book ## make slides of the chapters, or of one (CHAPTER=linear_fine_tuning), into _build/slides
+	@$(BIN)/python -m coursework.slides $(CHAPTER)
+
+wheelhouse: setup assets ## fill the folder DIR with all that `make setup assets WHEELHOUSE=DIR` needs elsewhere
+	@test -n "$(DIR)" || { echo "Name a folder: make wheelhouse DIR=wheels." >&2; exit 1; }
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.txt -d $(DIR)
+	@$(BIN)/python -c 'import shutil; from transferbook.data import assets; \
+	  print(*{shutil.copy(path, "$(DIR)") for path in assets.fetch()}, sep="\n")'
 
 bench: setup assets ## measure the book's code against its alternatives
 	$(BIN)/python -m benchmarks

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import site_rules
+from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
@@ -153,6 +154,34 @@ def test_a_second_build_of_unchanged_pages_leaves_the_site_as_it_is(site: Path) 
     assert result.returncode == 0, result.stderr[-6_000:]
     assert "targets for 0 source files that are out of date" in result.stdout
     assert {path: path.read_bytes() for path in sorted(site.rglob("*.css"))} == before
+
+
+def test_every_chapter_has_slides_that_ask_before_they_answer(site: Path, tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); from coursework import slides; "
+        f"sys.exit(slides.main(['--site', {str(site)!r}, '--out', {str(tmp_path / 'slides')!r}]))"
+    )
+    made = run_with_the_site_s_lock([sys.executable, "-c", program], tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert f"Slides of {len(notebooks())} chapters are listed in" in made.stdout
+    assert site_rules.foreign_loads(tmp_path / "slides") == []
+    for notebook in notebooks():
+        part, _, name = notebook.removeprefix("notebooks/").partition("/")
+        text = (tmp_path / "slides" / f"{part.partition('_')[0]}_{name}.html").read_text(encoding="utf-8")
+        shown = BeautifulSoup(text, "html.parser").select(".slides > section")
+        kinds = [slide["class"][0] for slide in shown]
+        page = BeautifulSoup((site / f"{notebook}.html").read_text(encoding="utf-8"), "html.parser")
+        assert kinds[0] == "title" and kinds[-1] in ("text", "table", "figure")
+        assert kinds.count("predict") == len(page.select("article .predict")) >= 2
+        assert 0 < kinds.index("predict") < len(kinds) - 1 and "figure" in kinds and "text" in kinds, notebook
+        for slide in shown:
+            heading, *rest = slide.find_all(True, recursive=False)
+            assert heading.get_text().strip() and rest, notebook
+            assert all(
+                image["alt"] and (tmp_path / "slides" / image["src"]).is_file()
+                for image in slide.select("img")
+            )
+        assert not re.search(r"\{(glue|term|cite|numref|eq)|pasted|href=\"http|src=\"http", text), notebook
 
 
 def test_documented_commands_exist() -> None:
