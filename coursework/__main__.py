@@ -67,7 +67,8 @@ def _grade(given: argparse.Namespace) -> int:
     gradebook.record(found, of, results)
     pages = gradebook.feedback(found, of)
     print(report.as_text(report.question_table(found, of, results)))
-    print(f"{len(pages)} pages of feedback are in {given.course / 'feedback'}.")
+    said = "1 page of feedback is" if len(pages) == 1 else f"{len(pages)} pages of feedback are"
+    print(f"{said} in {given.course / 'feedback'}.")
     print(f"The points are in {report.write_points(found, of, results)}.")
     return 0
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
+import numpy as np
 from joblib import Parallel, delayed
 from tqdm.auto import tqdm
 
@@ -16,13 +18,23 @@ from coursework.grading import Mark, Result, grade
 from coursework.questions import Assignment
 
 MISSING = "Nothing was handed in."
+GRADER = (
+    "batch",
+    "filters",
+    "grading",
+    "inside",
+    "questions",
+    "sandbox",
+    "submission",
+    "wire",
+)  # what gives points
 
 
 def grade_class(course: Course, of: Assignment, jobs: int = 2, quiet: bool = False) -> list[Result]:
     """Grade all submissions to an assignment that are not graded yet.
 
     A result is kept in `results/NAME/STUDENT.json` with a fingerprint of the submission, of what was handed
-    out and of the questions; it is computed anew when one of them has changed.
+    out, of the questions and of the grader itself; it is computed anew when one of them has changed.
 
     Args:
         course: where the roster and the submissions are: `submitted/STUDENT/NAME/NAME.ipynb`.
@@ -108,9 +120,16 @@ def _kept(course: Course, of: Assignment, student: str) -> Result | None:
     return Result(**{**said, "marks": marks, "to_read": tuple(map(tuple, said["to_read"]))})
 
 
+@cache
+def _grader() -> tuple[bytes, ...]:
+    """The grader's own code, and the version of numpy, by which hidden inputs are drawn."""
+    code = (Path(__file__).with_name(f"{name}.py").read_bytes() for name in GRADER)
+    return (*code, np.__version__.encode())
+
+
 def fingerprint(course: Course, of: Assignment, student: str) -> str:
     """Of all that a result follows from."""
-    parts = [course.secret.encode(), (ASSIGNMENTS / of.name / "questions.py").read_bytes()]
+    parts = [course.secret.encode(), (ASSIGNMENTS / of.name / "questions.py").read_bytes(), *_grader()]
     for step in ("handed_out", "submitted"):
         path = course.place(step, student, of.name)
         try:

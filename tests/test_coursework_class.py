@@ -7,6 +7,8 @@ import html
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,11 +17,13 @@ import hostile_submissions
 import nbformat
 import numpy as np
 import pytest
+from house import imports
 
 from coursework import __main__ as command
 from coursework import batch, course, gradebook, handout, report
 from coursework.grading import Mark, Result
 
+ROOT = Path(__file__).parents[1]
 STUDENTS = ("ann", "bob", "cy", "dot", "eve")
 OF = course.assignment("fitting")
 NAMES = [question.name for question in OF.questions]
@@ -220,6 +224,61 @@ def test_a_submission_replaced_meanwhile_loses_nobody(graded, monkeypatch):
     assert [result.student for result in batch.grade_class(of, OF, quiet=True)] == list(STUDENTS)
     monkeypatch.setattr(batch, "grade", inner)
     assert batch.grade_class(of, OF, quiet=True)[1].points == 8
+
+
+def test_another_grader_grades_anew(graded, monkeypatch):
+    of, _ = graded
+    asked: list[str] = []
+    inner = batch.grade
+    monkeypatch.setattr(batch, "grade", lambda *given: asked.append(given[-1]) or inner(*given))
+    batch.grade_class(of, OF, quiet=True)
+    assert asked == []
+    monkeypatch.setattr(batch, "_grader", lambda: (b"changed",))
+    batch.grade_class(of, OF, quiet=True)
+    assert sorted(asked) == ["ann", "bob", "cy", "dot"]
+    monkeypatch.undo()
+    batch.grade_class(of, OF, quiet=True)  # and back again
+
+
+def test_all_code_that_gives_points_is_in_the_fingerprint():
+    used = imports(Path(batch.__file__).parent)
+    found, todo = set(), ["grading"]
+    while todo:
+        found.add(name := todo.pop())
+        todo += sorted(used[name] - found)
+    assert found | {"batch", "inside"} <= {*batch.GRADER} and len(found) > 4
+    code = [Path(batch.__file__).with_name(f"{name}.py").read_bytes() for name in batch.GRADER]
+    assert list(batch._grader()) == [*code, np.__version__.encode()]
+
+
+def test_a_batch_that_was_killed_goes_on_and_loses_nothing(tmp_path, monkeypatch):
+    students = [f"s{number}" for number in range(6)]
+    (tmp_path / "class.csv").write_text("id\n" + "\n".join(students), encoding="utf-8")
+    of = course.create(tmp_path / "killed", tmp_path / "class.csv")
+    handout.hand_out(of, OF)
+    gradebook.register(of, OF)
+    for number, student in enumerate(students):
+        submit(of, student, (lambda notebook: None, scales_wrongly, means_harm)[number % 3])
+    kept = of.folder / "results" / OF.name
+    command_line = [sys.executable, "-m", "coursework", "grade", str(of.folder), OF.name, "--jobs", "2"]
+    with subprocess.Popen(
+        command_line, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        end = time.monotonic() + 120
+        while len(list(kept.glob("*.json"))) < 2:
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.02)
+        process.kill()
+    before = {path.stem: path.read_bytes() for path in kept.glob("*.json")}
+    assert 2 <= len(before) < len(students)
+    asked: list[str] = []
+    inner = batch.grade
+    monkeypatch.setattr(batch, "grade", lambda *given: asked.append(given[-1]) or inner(*given))
+    assert command.main(["grade", str(of.folder), OF.name]) == 0
+    assert sorted([*asked, *before]) == students  # nothing twice, nothing lost
+    assert {name: (kept / f"{name}.json").read_bytes() for name in before} == before
+    assert [row["points"] for row in rows(of).values()] == ["10", "8", "7"] * 2
+    assert not list(kept.glob("*.half"))
 
 
 def test_what_was_not_handed_out_is_not_graded(tmp_path, capsys):
