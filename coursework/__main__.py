@@ -1,6 +1,7 @@
 """Hand out assignments, grade what comes back, and report it.
 
 python -m coursework hand-out autumn/ fitting --roster class.csv    a notebook for every student
+python -m coursework collect autumn/ fitting --exchange /srv/exchange   what came in by nbgrader's exchange
 python -m coursework grade autumn/ fitting                          points, gradebook, feedback, statistics
 python -m coursework formgrader autumn/                             read and grade by hand, in the browser
 python -m coursework report autumn/ fitting                         the table again, after that
@@ -13,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from coursework import batch, course, gradebook, handout, report
+from coursework import batch, course, exchange, gradebook, handout, report
 from coursework.sandbox import NoSandbox
 
 
@@ -24,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("list", help="the assignments that there are")
-    steps = {"hand-out": "make the notebooks", "grade": "grade what came back", "report": "write the table"}
+    steps = {"hand-out": "make the notebooks", "collect": "fetch what came in by nbgrader's exchange"}
+    steps |= {"grade": "grade what came back", "report": "write the table"}
     for name, said in steps.items():
         command = commands.add_parser(name, help=said)
         command.add_argument("course", type=Path, help="folder of the course")
@@ -33,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--roster", type=Path, required=True, help="CSV with a column `id`")
         else:
             command.add_argument("assignment", help="which; `list` names them")
+        if name == "collect":
+            command.add_argument("--exchange", type=Path, required=True, help="folder of the exchange")
         if name == "grade":
             command.add_argument("--jobs", type=int, default=2, help="submissions at a time (default: 2)")
     command = commands.add_parser("formgrader", help="open nbgrader's formgrader on a course")
@@ -58,6 +62,14 @@ def _hand_out(given: argparse.Namespace) -> int:
         gradebook.register(found, of)
         print(f"{of.name}: {len(written)} notebooks are in {given.course / 'handed_out'};")
         print(f"what comes back belongs into {given.course / 'submitted'}/STUDENT/{of.name}/{of.name}.ipynb")
+    return 0
+
+
+def _collect(given: argparse.Namespace) -> int:
+    found, of = course.opened(given.course), course.assignment(given.assignment)
+    copied, left = exchange.collect(found, of, given.exchange)
+    print("".join(f"{sentence}\n" for sentence in left), end="")
+    print(f"New in {given.course / 'submitted'}: {', '.join(copied) or 'nothing'}.")
     return 0
 
 
@@ -90,6 +102,7 @@ def _formgrader(given: argparse.Namespace) -> int:
 COMMANDS = {
     "list": _list,
     "hand-out": _hand_out,
+    "collect": _collect,
     "grade": _grade,
     "report": _report,
     "formgrader": _formgrader,

@@ -42,8 +42,8 @@ class Cell:
         return self.kind == "code" and self.points > 0 and not self.answer
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The JSON of a notebook that somebody handed in.
+def content(path: Path) -> bytes:
+    """The bytes of a file that somebody handed in.
 
     Args:
         path: of the file. It must be a plain file of at most 4 MB; a link, a pipe or a device is not read,
@@ -64,13 +64,26 @@ def read(path: Path) -> dict[str, Any]:
         os.close(file)
         raise Unreadable(f"{path.name} is not a plain file.")
     with os.fdopen(file, "rb") as opened:
-        content = opened.read(LARGEST + 1)
-    if len(content) > LARGEST:
+        found = opened.read(LARGEST + 1)
+    if len(found) > LARGEST:
         raise Unreadable(
             f"{path.name} is larger than {LARGEST:,} bytes; clear its outputs and hand it in again."
         )
+    return found
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The JSON of a notebook that somebody handed in.
+
+    Args:
+        path: of the file, as for `content`.
+
+    Raises:
+        Unreadable: one sentence on what is wrong with it.
+    """
+    found = content(path)
     try:
-        notebook = json.loads(content.decode("utf-8"))
+        notebook = json.loads(found.decode("utf-8"))
     except (ValueError, RecursionError):
         raise Unreadable(f"{path.name} is not a notebook.") from None
     cells(notebook, path.name)
