@@ -33,6 +33,7 @@ READ = {
     ],
     "test_articles.py": ["book/*.md", "notebooks/*/*.ipynb"],
     "test_coursework_class.py": ["coursework/**/*.*"],
+    "test_coursework_exchange.py": ["coursework/**/*.*", "book/for_teachers.md"],
     "test_coursework_grading.py": ["coursework/**/*.*", "tests/hostile_submissions.py"],
     "test_coursework_sandbox.py": ["coursework/*.py"],
     "test_errata.py": ["book/errata.md", "notebooks/*/*.ipynb"],
@@ -56,7 +57,8 @@ READ = {
     "test_serving_language.py": ["transferbook/serving/**/*.*"],
     "test_serving_pictures.py": ["transferbook/serving/**/*.*"],
     "test_serving_texts.py": ["transferbook/serving/**/*.*"],
-    "test_site.py": ["_*.yml", "book/**/*.*", "notebooks/**/*.*"],
+    "test_site.py": ["_*.yml", "book/**/*.*", "notebooks/**/*.*", "coursework/slides.*"],
+    "test_slides.py": ["coursework/slides.*"],
     "test_study_results.py": ["studies/*.py", "studies/results/*.json"],
     "test_supply_chain.py": [
         "requirements*", ".ci/*", "notebooks/*/*.ipynb", "transferbook/**/*.py", "coursework/**/*.*",

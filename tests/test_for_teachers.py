@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -15,7 +19,7 @@ from coursework import course, handout
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "book/for_teachers.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
-COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
+COMMANDS = [line.partition("  #")[0].strip() for block in BLOCKS for line in block.splitlines()]
 FIELD = r"\s*\|\s*"
 
 
@@ -47,18 +51,93 @@ def test_times_and_points_are_those_of_the_assignment(name):
     assert needed <= named
 
 
+def dry(*arguments: str) -> str:
+    """What make would run."""
+    command_line = ["make", "-n", "--no-print-directory", *arguments]  # make itself may be running this
+    made = subprocess.run(command_line, cwd=ROOT, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    return made.stdout
+
+
+def test_each_command_on_the_page_is_tried_by_a_test():
+    rest = [line for line in COMMANDS if "coursework" not in line]
+    assert [line.split()[:2] for line in rest] == [
+        ["make", "setup"],
+        ["make", "wheelhouse"],
+        ["make", "setup"],
+        ["make", "slides"],
+        ["make", "slides"],
+        [".venv/bin/python", "-m"],  # ipykernel
+        ["/opt/book/.venv/bin/python", "-m"],  # nbgrader, in test_coursework_exchange
+    ]
+
+
+def test_a_wheelhouse_is_filled_and_used(tmp_path):
+    assert COMMANDS[1:3] == ["make wheelhouse DIR=wheels", "make setup assets WHEELHOUSE=wheels"]
+    said = dry("wheelhouse", f"DIR={tmp_path}")
+    assert f" --no-deps --require-hashes -r requirements.txt -d {tmp_path}" in said
+    (program,) = re.findall(
+        r"python -c '(.*?)'", said.partition("pip download")[2].replace("\\\n", ""), re.DOTALL
+    )
+    wheel = tmp_path / "a.whl"
+    wheel.write_text("x")
+    (tmp_path / "sitecustomize.py").write_text(
+        f"from transferbook.data import assets\nassets.fetch = lambda: [{str(wheel)!r}] * 2\n"
+    )
+    program = program.replace(f'"{tmp_path}"', f'"{tmp_path / "to"}"')
+    (tmp_path / "to").mkdir()
+    asked = [sys.executable, "-c", program]
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(asked, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.split() == [str(tmp_path / "to" / "a.whl")], done.stderr
+    shown = "include Makefile\nshown:\n\t@env\n"
+    for given, there in (("WHEELHOUSE=wheels", True), ("X=y", False)):
+        clean = {
+            key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "TRANSFERBOOK_W"))
+        }
+        made = subprocess.run(
+            ["make", "-f", "-", "shown", given],
+            cwd=ROOT,
+            input=shown,
+            capture_output=True,
+            text=True,
+            env=clean,
+        )
+        found = dict(line.partition("=")[::2] for line in made.stdout.splitlines())
+        place = str(ROOT / "wheels") if there else None
+        assert found.get("PIP_FIND_LINKS") == found.get("TRANSFERBOOK_WHEELHOUSE") == place
+        assert found.get("PIP_NO_INDEX") == ("1" if there else None)
+
+
+def test_slides_are_made_by_the_command_of_the_page():
+    for line in [line for line in COMMANDS if line.startswith("make slides")]:
+        last = dry(*line.split()[1:]).strip().splitlines()[-1]
+        _, _, chapter = last.partition("-m coursework.slides")
+        assert last.startswith(".venv/bin/python -m coursework.slides")
+        assert not chapter.strip() or list(ROOT.glob(f"notebooks/*/*_{chapter.strip()}.ipynb"))
+
+
+def test_the_book_is_a_kernel_of_another_environment(tmp_path):
+    (line,) = [line for line in COMMANDS if "ipykernel" in line]
+    typed = shlex.split(line.replace("/opt/hub", str(tmp_path)))
+    made = subprocess.run([sys.executable, *typed[1:]], capture_output=True, text=True)
+    kernel = json.loads((tmp_path / "share/jupyter/kernels/transferbook/kernel.json").read_text("utf-8"))
+    assert made.returncode == 0 and kernel["display_name"] == "The book"
+    assert Path(kernel["argv"][0]).samefile(sys.executable)
+
+
 def test_the_commands_on_the_page_grade_a_class(tmp_path, monkeypatch, capsys):
     assert COMMANDS[0] == "make setup assets"
-    dry = ["make", "-n", "--no-print-directory", *COMMANDS[1].split()[1:]]  # make itself may be running this
-    made = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True)
-    last = made.stdout.splitlines()[-1].strip()
-    assert made.returncode == 0 and last.startswith(".venv/bin/python -m coursework ")
+    (line,) = [line for line in COMMANDS if line.startswith("make coursework")]
+    last = dry(*line.split()[1:]).splitlines()[-1].strip()
+    assert last.startswith(".venv/bin/python -m coursework ")
     monkeypatch.chdir(tmp_path)
     Path("class.csv").write_text("id\nann\nbob\n", encoding="utf-8")
     started: list[list[str]] = []
     monkeypatch.setattr("os.execv", lambda _, arguments: started.append(arguments))
-    for line in [last, *COMMANDS[2:]]:
+    for line in [last, *(line for line in COMMANDS if " -m coursework " in line)]:
         before, _, after = line.partition(" -m coursework ")
+        after = after.replace("/srv/exchange", str(tmp_path / "exchange"))
         assert before == ".venv/bin/python"
         if after.startswith("grade"):
             for name in course.names():
@@ -69,13 +148,19 @@ def test_the_commands_on_the_page_grade_a_class(tmp_path, monkeypatch, capsys):
             path.parent.mkdir(parents=True)
             nbformat.write(handout.instance(of, found.constants(of, "ann"), found.secret, "ann"), path)
         capsys.readouterr()
-        command.main(after.split())
+        assert not command.main(after.split())
+        said = capsys.readouterr().out
         monkeypatch.chdir(tmp_path)
+        if after.startswith("grade"):
+            assert "1 page of feedback is in autumn/feedback." in said
         if after.startswith(("grade", "report")):
             row = Path("autumn/fitting.csv").read_text(encoding="utf-8").splitlines()[1]
             assert row.startswith("ann,") and row.endswith(",yes") and ",10," in row
-            assert "autumn/fitting.csv" in capsys.readouterr().out
+            assert "autumn/fitting.csv" in said
             assert Path("autumn/feedback/ann/fitting/fitting.html").is_file()
+        if after.startswith("collect"):
+            assert "New in autumn/submitted: nothing." in said
+            assert Path("exchange/autumn/inbound").is_dir()
     assert [arguments[1:4] for arguments in started] == [["-m", "jupyter", "lab"]]
 
 

@@ -181,7 +181,7 @@ def test_every_chapter_has_slides_that_ask_before_they_answer(site: Path, tmp_pa
                 image["alt"] and (tmp_path / "slides" / image["src"]).is_file()
                 for image in slide.select("img")
             )
-        assert not re.search(r"\{(glue|term|cite|numref|eq)|pasted|href=\"http|src=\"http", text), notebook
+        assert not re.search(r"\{(glue|term|cite|numref|eq)|href=\"http|src=\"http", text), notebook
 
 
 def test_documented_commands_exist() -> None:
