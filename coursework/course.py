@@ -124,6 +124,7 @@ def create(folder: Path, students: Path) -> Course:
     found = roster(students)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")  # secrets and submissions stay here
         (folder / "roster.csv").write_text("id\n" + "".join(f"{name}\n" for name in found), encoding="utf-8")
         if not (folder / "secret.txt").exists():
             file = os.open(folder / "secret.txt", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -318,6 +318,7 @@ def test_a_roster_read_again_keeps_the_secret(tmp_path):
         (tmp_path / "class.csv").write_text(text, encoding="utf-8")
         found = course.create(tmp_path / "spring", tmp_path / "class.csv")
         first = (tmp_path / "spring" / "secret.txt").read_text(encoding="utf-8")
+    assert (found.folder / ".gitignore").read_text(encoding="utf-8") == "*\n"  # git keeps no secret
     assert found.students == ["ann", "bob"] and found.secret == first.strip() and len(found.secret) == 64
 
 
