@@ -7,7 +7,7 @@ BUILD_SITE := $(BIN)/jupyter-book build . -W -n --keep-going --all
 PAGES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve lab test check lint assets studies coursework slides wheelhouse bench test-claims test-browser hardship lock licences audit clean
+.PHONY: help setup book serve lab test check lint assets studies coursework slides wheelhouse bench gpu test-claims test-browser hardship lock licences audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -116,6 +116,11 @@ wheelhouse: setup assets ## fill the folder DIR with all that `make setup assets
 
 bench: setup assets ## measure the book's code against its alternatives
 	$(BIN)/python -m benchmarks
+
+# On a machine with other Python: GPU_PYTHON=python3 make -o setup -o assets gpu
+gpu: GPU_PYTHON ?= $(BIN)/python
+gpu: setup assets ## run every chapter on the GPU, its claims beside the stored ones (MINUTES=10)
+	$(GPU_PYTHON) -m benchmarks.gpu --minutes $(or $(MINUTES),10) --page book/cpu_and_gpu.md
 
 lock: ## lock requirements.in and requirements-site.in, with every hash and the same versions in both
 	$(READY)
