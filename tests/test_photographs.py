@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from transferbook.data import assets, photographs
@@ -48,6 +49,15 @@ def test_stretches_end_where_the_kind_changes():
     assert photographs.stretches(["poly"]).tolist() == [0]
 
 
+def test_modules_are_equal_pieces_of_a_stretch():
+    stretch = torch.tensor([0] * 2 + [1] * 7 + [2] * 3)
+    assert photographs.guessed_modules(stretch, cells=3).tolist() == [0, 0, 1, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert photographs.guessed_modules(stretch, cells=60).tolist() == stretch.tolist()
+    assert len(photographs.guessed_modules(stretch[:0])) == 0
+    with pytest.raises(ValueError, match=r"at least one cell, not 0\.$"):
+        photographs.guessed_modules(stretch, cells=0)
+
+
 @pytest.mark.parametrize(
     "line", ["images/a.png 0.5 mono", "images/a.png 1.0 thin", "images/a.png 1.0", "images/a.png many mono"]
 )
@@ -86,3 +96,6 @@ def test_the_archive_is_whole_or_says_how_to_fetch_it():
     lengths = np.bincount(cells.stretch.numpy())
     assert lengths.tolist() == [60, 300, 180, 360, 714, 530, 72, 180, 48, 180]
     assert cells.pictures.float().std() > 10
+    modules = photographs.guessed_modules(cells.stretch)
+    kinds = [cells.poly[modules == module].unique().tolist() for module in modules.unique()]
+    assert kinds.count([False]) == 18 and kinds.count([True]) == 26 and len(kinds) == 44  # as published

@@ -96,6 +96,29 @@ def stretches(kinds: Sequence[str]) -> Tensor:
     return torch.tensor(changes, dtype=torch.int64).cumsum(dim=0)
 
 
+def guessed_modules(stretch: Tensor, cells: int = 60) -> Tensor:
+    """Number of the module in which each cell may have been, from 0, int64, shape (N,): a guess.
+
+    The archive does not say it. If it lists the modules one after another, and each has about `cells` cells,
+    then a stretch holds so many modules as its length says, and each is one equal piece of it. The pieces of
+    ELPV are as many, of either kind, as the modules that its authors photographed (Deitsch et al., 2019);
+    where a stretch lacks some cells, borders between modules are off by a few.
+
+    Args:
+        stretch: numbers from `stretches`, shape (N,).
+        cells: of a usual module, at least 1.
+
+    Raises:
+        ValueError: if `cells` is below 1.
+    """
+    if cells < 1:
+        raise ValueError(f"a module has at least one cell, not {cells}.")
+    lengths = torch.unique_consecutive(stretch, return_counts=True)[1].tolist()
+    pieces = [part for n in lengths for part in torch.arange(n).tensor_split(max(1, round(n / cells)))]
+    sizes = torch.tensor([len(part) for part in pieces], dtype=torch.int64)
+    return torch.repeat_interleave(torch.arange(len(pieces)), sizes)
+
+
 def _picture(content: bytes, name: str) -> Tensor:
     from PIL import Image, UnidentifiedImageError
 
