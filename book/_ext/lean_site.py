@@ -93,10 +93,10 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     if exception or app.builder.format != "html":
         return
     site = Path(app.outdir)
+    trim_mathjax(site / "_static/mathjax")  # which is copied anew each time
     if not (site / "_static" / FONT).exists():
-        return  # no page has changed, so that Sphinx has copied nothing anew
+        return  # no page has changed, so that Sphinx has copied nothing else anew
     subset_icons(site)
-    trim_mathjax(site / "_static/mathjax")
     for path in (site / "_static").rglob("*.map"):
         path.unlink()
     (site / "_static/scripts/fontawesome.js").unlink(missing_ok=True)
