@@ -99,6 +99,7 @@ def test_a_card_shows_scores_cost_licence_and_the_weakest_group(card) -> None:
                  "Weakest group: of “first”: place `y`, `0.500 [", "of 2 groups",
                  "Not to be used: anything", "[](../notebooks/p/01.ipynb)"):  # fmt: skip
         assert part in shown, shown
+    assert shown.index("Not to be used") < shown.index("Made for")  # the page says to read it first
     by_column = card(weakest={"row": 0, "columns": ["of_rare", "of_common"]})
     assert "Weakest group: of “first”: rare, `0.200 [" in by_column
     assert "Weakest group: not recorded" in card()

@@ -81,7 +81,7 @@ def model_card(about: Mapping[str, Any], sets: Mapping[str, Mapping[str, Any]]) 
         about: an entry of `models`.
         sets: as from `known_sets`.
     """
-    lines = {"Made for": about["purpose"]}
+    lines = {"Not to be used": about["never"], "Made for": about["purpose"]}
     if begun := [assets.lookup(name) for name in about.get("networks", [])]:
         lines["Begun from"] = "; ".join(f"{network.title} ({network.licence})" for network in begun)
     lines["Learned from"] = about["learned"]
@@ -100,7 +100,6 @@ def model_card(about: Mapping[str, Any], sets: Mapping[str, Mapping[str, Any]]) 
         lines["Weakest group"] = _weakest(table, about, weakest)
     else:
         lines["Weakest group"] = "not recorded; the mean may hide one"
-    lines["Not to be used"] = about["never"]
     lines["Chapter"] = f"[](../notebooks/{about['chapter']}.ipynb)"
     said = "\n".join(f"- {label}: {text}" for label, text in lines.items())
     if not scores:
