@@ -93,10 +93,10 @@ def test_chapters_run_on_both_sides_the_gpu_first_and_none_after_the_end(chapter
     monkeypatch.setattr(gpu, "run_chapter", stand_in)
     paths = [chapter(CLAIMS, name=name) for name in ("one", "two")]
     keep = lambda *row: kept.append(row)  # noqa: E731
-    gpu.run_chapters(paths, time.monotonic() + 60, 1, keep)
+    gpu.run_chapters(paths, {"gpu": {}, "cpu": gpu.CPU_ALONE}, time.monotonic() + 60, 1, keep)
     assert ran == [("one", {}), ("two", {}), ("one", gpu.CPU_ALONE), ("two", gpu.CPU_ALONE)]
     ran.clear(), kept.clear()
-    gpu.run_chapters(paths, time.monotonic(), 1, keep)
+    gpu.run_chapters(paths, {"gpu": {}, "cpu": gpu.CPU_ALONE}, time.monotonic(), 1, keep)
     assert not ran and {row[2]["error"] for row in kept} == {"not run: no time was left"}
 
 
@@ -115,7 +115,7 @@ def test_every_claim_of_the_book_is_read_from_its_stored_outputs():
 @pytest.mark.parametrize("task", throughput.TASKS)
 def test_throughput_counts_the_same_work_on_both_sides(task, monkeypatch):
     monkeypatch.setattr(runtime, "device", lambda: torch.device("cpu"))
-    row = throughput.measure(task, throughput.Sizes(batch=2, steps=2, rounds=1))
+    row = throughput.measure(task, throughput.Sizes(batch=2, steps=2, epochs=1, rounds=1))
     assert set(row["examples_per_second"]) == {"fit", "resident batches"} and row["ratio"] > 0
 
 
