@@ -139,6 +139,19 @@ def test_a_time_is_no_change(repository):
     assert found() == []
 
 
+def test_a_metric_that_some_seeds_lack_is_held_by_those_that_have_it(repository):
+    for seed, value in ((0, 0.50), (2, 0.51), (3, 0.52)):
+        set_metric("probe", seed, inside_2=value)
+    set_metric("probe", 1, inside_7=0.5)  # no second seed of any method has this one
+    rows = [row for row in studies.complete("tiny") if row[0].method == "probe"]
+    config, stored = rows[0][0], {seed: row["metrics"] for _, seed, row in rows}
+    assert all(reruns.agree("tiny", config, seed, stored[seed]) == [] for seed in stored)
+    (said,) = reruns.agree("tiny", config, 0, stored[0] | {"inside_2": 0.9})
+    assert said.startswith("inside_2 is 0.9 and recorded as 0.5;")
+    (said,) = reruns.agree("tiny", config, 1, stored[1] | {"inside_7": 0.9})
+    assert said.startswith("inside_7 is 0.9 and recorded as 0.5;")
+
+
 def test_two_commits_later_a_row_is_as_the_history_says(repository):
     set_metric("probe", 1, accuracy=0.9)
     commit(repository)

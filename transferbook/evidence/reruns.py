@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import statistics
 import subprocess
 from collections import Counter
@@ -19,6 +20,7 @@ SEEDS_TO_COMPARE = 5  # the deviation over fewer seeds says too little to hold a
 DEVIATIONS = 4  # of the difference of two draws
 TIMING = "_seconds"  # the end of the name of a metric that depends on the machine
 ROUNDING = 1e-6  # relative: what another machine's arithmetic may change where all seeds agree
+_NUMBER = re.compile(r"_\d+$")
 
 
 def draw(name: str, key: str, seconds: float) -> list[tuple[Any, int, dict[str, float]]]:
@@ -177,6 +179,8 @@ def agree(name: str, config: Any, seed: int, metrics: dict[str, float]) -> list[
     draw and the record another, and their difference has the square root of two times the deviation over
     seeds.
 
+    A metric may belong to some seeds only, such as the score inside a group that a seed's test set lacks.
+
     Five seeds tell a variance badly (one config in twenty shows less than a fifth of its own), so it is the
     mean of the config's and of what the method's other configs have on average. Where the seeds agree to the
     last digit (an accuracy of 1, say), or there are fewer than three, it is the method's alone. Times, whose
@@ -211,7 +215,8 @@ def _allowed(name: str, config: Any, seed: int, metric: str, value: float) -> fl
     """How far a re-run may be off, if the row's metric were `value` beside those of the other seeds."""
     key = studies.row_key(config, seed)
     others = [(other, row) for other, _, row in studies.complete(name) if records.key(row) != key]
-    values = [row["metrics"][metric] for _, row in others if row["config_fingerprint"] == key[0]]
+    same = [row["metrics"] for _, row in others if row["config_fingerprint"] == key[0]]
+    values = [metrics[metric] for metrics in same if metric in metrics]
     deviation = statistics.stdev([value, *values]) if len(values) > 1 else 0.0
     if deviation <= ROUNDING * abs(value):
         deviation = _deviation_of_method(name, others, config, metric)
@@ -221,8 +226,17 @@ def _allowed(name: str, config: Any, seed: int, metric: str, value: float) -> fl
 
 
 def _deviation_of_method(name: str, rows: list[tuple[Any, records.Row]], config: Any, metric: str) -> float:
-    """Root mean square, over the method's configs with several seeds, of a metric's deviation over seeds."""
+    """Root mean square, over the method's configs with several seeds, of a metric's deviation over seeds.
+
+    Where the method has none, over the configs of all methods, and over the metrics that differ in their
+    number only: `inside_29` is held by what the scores inside groups vary if one seed alone has group 29.
+    """
     variances = _variances(rows, config, metric)
+    if not variances:
+        one_each = {getattr(other, "method", ""): other for other, _ in rows}.values()
+        names = {name for _, row in rows for name in row["metrics"]} | {metric}
+        alike = [name for name in names if _NUMBER.sub("", name) == _NUMBER.sub("", metric)]
+        variances = [one for other in one_each for name in alike for one in _variances(rows, other, name)]
     if not variances:
         raise StudyError(f"Study {name} has no config with a second seed that says how {metric} varies.")
     return math.sqrt(statistics.mean(variances))
