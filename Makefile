@@ -7,7 +7,7 @@ BUILD_SITE := $(BIN)/jupyter-book build . -W -n --keep-going --all
 PAGES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve lab test check lint assets studies coursework slides wheelhouse bench gpu test-claims test-browser hardship lock licences audit clean
+.PHONY: help setup book serve lab test check lint assets studies coursework slides wheelhouse bench gpu test-claims test-browser test-full hardship lock licences audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -86,6 +86,10 @@ test-claims: setup assets ## check for every chapter that its claims fail when i
 test-browser: export OMP_NUM_THREADS = 1
 test-browser: setup assets book ## check the page of `transferbook serve` and the slides in a browser (needs Chromium)
 	$(BIN)/python -m pytest tests/browser_try_page.py tests/browser_slides.py
+
+test-full: export OMP_NUM_THREADS = 1
+test-full: setup assets ## run every chapter at scale full, without what it fetches (for hours; MINUTES=8 each)
+	FULL_MINUTES=$(or $(MINUTES),8) $(BIN)/python -m pytest tests/full_scale.py
 
 hardship: export OMP_NUM_THREADS = 1
 hardship: setup assets ## try no network, a full disk, kills at random moments and made-up data (Linux)

@@ -20,15 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from transferbook.evidence import claims
+from transferbook.evidence.intervals import Interval
 
 MAY_RAISE = {"raises-exception", "nbval-raises-exception"}
 
 
-def run(path: Path) -> dict[str, Any]:
+def run(path: Path, keep: Callable[[dict[str, Any]], object] = lambda so_far: None) -> dict[str, Any]:
     """Execute the code cells of a notebook in `__main__`, in the notebook's folder.
 
     Args:
         path: the notebook, nbformat 4.
+        keep: called before each code cell with what is returned, as far as it is known: `seconds` is None
+            and `error` names the cell. So a run that is stopped tells how far it came.
 
     Returns:
         `claims`: one dict for each claim, with `name`, `kind`, `value` and its ends `low` and `high` (None
@@ -47,6 +50,7 @@ def run(path: Path) -> dict[str, Any]:
     for number, cell in enumerate(cells, start=1):
         if cell["cell_type"] != "code":
             continue
+        keep({"claims": log, "seconds": None, "error": f"cell {number} of {len(cells)}"})
         source = "".join(cell["source"])
         name = f"<cell {number} of {path.stem}>"
         linecache.cache[name] = len(source), None, source.splitlines(True), name  # for inspect.getsource
@@ -83,15 +87,28 @@ def _entry(given: Mapping[str, Any]) -> dict[str, Any]:
     if "value" not in given:
         return {"name": given["name"], "kind": "equal", "value": None, "low": None, "high": None}
     value = given["value"]
-    ends = (getattr(value, end, value) for end in ("mean", "low", "high"))
+    ends = (value.mean, value.low, value.high) if isinstance(value, Interval) else (value,) * 3
     return {"name": given["name"], "kind": given["kind"]} | {
         key: float(end) for key, end in zip(("value", "low", "high"), ends, strict=True)
     }
 
 
-if __name__ == "__main__":
+def main() -> bool:
+    """Run the notebook that the command names; whether an error ended it."""
     notebook, report = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
-    found = run(notebook)
-    report.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    part = report.with_suffix(".part")  # so that the report is whole whenever this process is stopped
+
+    def keep(found: dict[str, Any]) -> None:
+        part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        part.replace(report)
+
+    found = run(notebook, keep)
+    keep(found)
     print(f"{notebook.stem}: {len(found['claims'])} claims, {found['error'] or 'no error'}")
-    sys.exit(found["error"] is not None)
+    return found["error"] is not None
+
+
+if __name__ == "__main__":
+    from benchmarks import as_script  # a second time: the notebook's names overwrite those of this one
+
+    sys.exit(as_script.main())

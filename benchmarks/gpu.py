@@ -48,7 +48,11 @@ def stored_claims(path: Path) -> dict[str, dict[str, float | None]]:
 
 
 def run_chapter(path: Path, environment: dict[str, str], seconds: float) -> dict[str, Any]:
-    """What `as_script` reports of a chapter in a process of its own; `error` says if it was stopped."""
+    """What `as_script` reports of a chapter in a process of its own.
+
+    Of a chapter that was stopped or died, `seconds` is None, `claims` are those that it came to, and `error`
+    says in which cell it was.
+    """
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         command = [sys.executable, "-m", "benchmarks.as_script", str(path), str(report)]
@@ -58,11 +62,16 @@ def run_chapter(path: Path, environment: dict[str, str], seconds: float) -> dict
             done = subprocess.run(command, cwd=measure.ROOT, env=os.environ | threads | where | environment,
                                   capture_output=True, text=True, timeout=seconds)  # fmt: skip
         except subprocess.TimeoutExpired:
-            return {"claims": [], "seconds": None, "error": f"stopped after {seconds:.0f} seconds"}
-        if not report.exists():
+            end = f"stopped after {seconds:.0f} seconds"
+        else:
             last = (done.stderr.strip().splitlines() or ["no word"])[-1]
-            return {"claims": [], "seconds": None, "error": f"ended with status {done.returncode}: {last}"}
-        return json.loads(report.read_text(encoding="utf-8"))
+            end = f"ended with status {done.returncode}: {last}"
+        found = {"claims": [], "seconds": None, "error": "no cell"}
+        if report.exists():
+            found = json.loads(report.read_text(encoding="utf-8"))
+        if found["seconds"] is None:
+            found["error"] = f"{end}, in {found['error']}"
+        return found
 
 
 def own_cache(folder: Path) -> dict[str, str]:
