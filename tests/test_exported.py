@@ -73,11 +73,11 @@ def test_texts_are_exported_with_all_that_is_needed_and_decide_alike(reviews, ta
     assert known["reader"]["limit"] == 12 and known["inputs"].keys() == {"input_ids", "attention_mask"}
 
 
-def test_the_readme_tells_how_to_use_it_without_torch(reviews, table, tmp_path):
+def test_the_page_tells_how_to_use_it_without_torch(reviews, table, tmp_path):
     if not reviews.with_suffix(".onnx").exists():
         assert main(["export", str(reviews)]) == 0
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (recipe,) = re.findall(r"```python\n(import json, numpy.*?)```", readme, re.DOTALL)
+    page = (ROOT / "book/how_to_use.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"```python\n(import json, numpy.*?)```", page, re.DOTALL)
     recipe += "import sys\nprint(json.dumps(probabilities.tolist()), 'torch' in sys.modules)\n"
     done = subprocess.run(
         [sys.executable, "-c", recipe], cwd=reviews.parent, capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""The house: which folder of the package may import which, without circles, and its drawing in the README."""
+"""The house: what a folder of the package may import, without circles, and its map in CONTRIBUTING.md."""
 
 from __future__ import annotations
 
@@ -71,17 +71,18 @@ def test_every_module_has_a_room_and_a_name_of_its_own():
     assert sorted(stems) == sorted(set(stems))  # so that a study may call a module by its name alone
 
 
-def test_the_readme_draws_the_house_as_it_is():
-    drawn = re.search(r"```mermaid\n(.*?)\n```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+def test_the_guide_draws_the_house_as_it_is():
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawn = re.search(r"```mermaid\n(.*?)\n```", guide, re.DOTALL)
     assert drawn and drawn[1] == drawing(imports(ROOT / "transferbook"))
 
 
-def test_the_readme_names_every_module_in_its_room():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)/` \| (.+) \|$", readme, re.MULTILINE)
+def test_the_guide_names_every_module_in_its_room():
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)/` \| (.+) \|$", guide, re.MULTILINE)
     named = {name: set(re.findall(r"`(\w+)`", text)) for name, text in rows}
     for module in (name for name in modules(ROOT / "transferbook") if "." in name):
-        assert module.partition(".")[2] in named[room(module)], f"README.md does not name {module}"
+        assert module.partition(".")[2] in named[room(module)], f"CONTRIBUTING.md does not name {module}"
 
 
 @pytest.mark.parametrize(

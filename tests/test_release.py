@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import tomllib
 from pathlib import Path
@@ -116,6 +117,16 @@ def test_the_guide_s_other_commands_are_understood():
             assert other_seeds.reseeded(nbformat.read(ROOT / given[1], 4))
         else:
             assert program.endswith("/jupyter") and given[0] == "nbconvert" and (ROOT / given[-1]).is_file()
+
+
+@pytest.mark.parametrize(("page", "least"), [("README.md", 3), ("book/how_to_use.md", 12)])
+def test_the_commands_that_a_reader_is_told_are_understood(page, least):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    blocks = "".join(re.findall(r"```bash\n(.*?)```", text, re.DOTALL))
+    given = re.findall(r"^\.venv/bin/python -m transferbook (.+)$", blocks, re.MULTILINE)
+    assert len(given) >= least
+    for line in given:
+        assert callable(command._parser().parse_args(shlex.split(line, comments=True)).command), line
 
 
 def test_the_guide_names_files_that_there_are():
