@@ -30,6 +30,8 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 from prose_rules import directives, holds_python, inline_prose, parse, typed_numbers_in
 
+from transferbook.evidence import claims
+
 LONGEST_CELL = 25
 SHORTEST_ALT = 40
 FEWEST_CLAIMS = 3
@@ -168,7 +170,7 @@ def claim_lines(notebook: NotebookNode) -> dict[str, str]:
 
 
 def claim_problems(notebook: NotebookNode) -> list[str]:
-    """At least three claims; none can fail unseen, each has its stored line, one is the headline."""
+    """Three claims at least; none unseen or too easy, each with its stored line, one of them the headline."""
     calls, lines = claim_calls(notebook), claim_lines(notebook)
     problems: list[str] = []
     if len(calls) < FEWEST_CLAIMS:
@@ -180,6 +182,7 @@ def claim_problems(notebook: NotebookNode) -> list[str]:
             )
         if not any(map(call.covers, lines)):
             problems.append(f"cell {call.cell}: no stored line says that the claim {call.name} holds")
+    problems += [line for line in lines.values() if claims.TOO_EASY in line]
     headline = declared(notebook).get("headline")
     if not any(call.covers(str(headline)) for call in calls):
         problems.append(f"the metadata's transferbook.headline is {headline!r}; name one of the claims")

@@ -248,6 +248,11 @@ BAD = [
     ("claim_problems", book(code("claim_equal('a', x, y)", tags=("raises-exception",))), "could fail unseen"),
     ("claim_problems", book(code("# NBVAL_RAISES_EXCEPTION\nclaim('a', x)")), "could fail unseen"),
     (
+        "claim_problems",
+        book(claims("a", line="{name} = 1 [0, 2] over 5 seeds   holds: above -9, which is too easy (9 h\n")),
+        "too easy",
+    ),
+    (
         "seed_problems",
         book(claims("a", line="{name} = 1 [0, 2] over 4 seeds   holds: above 0\n")),
         "only 4 seeds",
