@@ -82,9 +82,9 @@ class Config:
 def grid() -> list[tuple[Config, int]]:
     """The rows that choose, the comparison, and small rows of each method."""
     tuning = [
-        (config(*key, strength, scored_on="valid"), seed)
+        (config(*key, candidate, scored_on="valid"), seed)
         for key, candidates in CANDIDATES.items()
-        for strength in candidates
+        for candidate in candidates
         for seed in TUNING_SEEDS
     ]
     if not CHOSEN:
