@@ -7,7 +7,7 @@ BUILD_SITE := $(BIN)/jupyter-book build . -W -n --keep-going --all
 PAGES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve lab test check lint assets studies coursework slides wheelhouse bench gpu test-claims test-browser test-full hardship lock licences audit clean
+.PHONY: help setup book serve lab test check lint assets studies coursework slides wheelhouse bench bench-peers gpu test-claims test-browser test-full hardship lock licences audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -120,6 +120,9 @@ wheelhouse: setup assets ## fill the folder DIR with all that `make setup assets
 
 bench: setup assets ## measure the book's code against its alternatives
 	$(BIN)/python -m benchmarks
+
+bench-peers: setup assets ## measure the seconds to a fixed accuracy, beside other libraries (some 40 minutes)
+	$(BIN)/python -m benchmarks peers
 
 # On a machine with other Python: GPU_PYTHON=python3 make -o setup -o assets gpu
 gpu: GPU_PYTHON ?= $(BIN)/python

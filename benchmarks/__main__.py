@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import measure
 
-BENCHMARKS = ("fit", "frameworks", "frozen", "embedding", "program", "service", "chapters")
+BENCHMARKS = ("fit", "frameworks", "frozen", "embedding", "program", "peers", "service", "chapters")
 
 
 def main(arguments: list[str] | None = None, folder: Path = measure.RESULTS) -> int:

@@ -8,6 +8,7 @@ chooses nothing, and trains on those labels too. Every seed draws other labels; 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from transferbook.data import datasets
 from transferbook.data.datasets import Part, Splits
 from transferbook.evidence import intervals, metrics
 from transferbook.models import backbones
+from transferbook.models.backbones import Backbone
 from transferbook.program import classify
 
 INPUTS = ("benchmarks/measure.py", "benchmarks/program.py", "transferbook/**/*.py", "requirements.txt")
@@ -130,28 +132,42 @@ def transformers_way(splits: Splits, settings: Settings, seed: int) -> Tensor:
 
 
 def torchvision_way(splits: Splits, settings: Settings, seed: int) -> Tensor:
-    """SGD at 0.001, momentum 0.9, a tenth of it after each 7 epochs, batches of 4, crops and mirroring."""
-    from torchvision.transforms import v2
-
+    """What `torchvision_epochs` has learned at its end."""
     torch.manual_seed(seed)
     backbone = backbones.efficientnet_lite0(settings.size, crop=1)
     head = nn.Linear(backbone.width, len(splits.class_names))
     pictures, labels = all_labels(splits)
-    vary = v2.Compose([v2.RandomResizedCrop(settings.size, antialias=True), v2.RandomHorizontalFlip()])
-    optimizer = torch.optim.SGD([*backbone.module.parameters(), *head.parameters()], lr=1e-3, momentum=0.9)
+    for _ in torchvision_epochs(backbone, head, pictures, labels, settings.size, settings.epochs):
+        pass
+    backbone.module.eval()
+    with torch.no_grad():
+        parts = splits.test.inputs.split(64)
+        return torch.cat([head(backbone.module(backbone.prepare(part))) for part in parts])
+
+
+def torchvision_epochs(
+    backbone: Backbone, head: nn.Linear, pictures: Any, labels: Tensor, size: int, epochs: int
+) -> Iterator[int]:
+    """SGD at 0.001, momentum 0.9, a tenth of it after each 7 epochs, batches of 4, crops and mirroring.
+
+    Yields:
+        The number of each epoch, when it is done.
+    """
+    from torchvision.transforms import v2
+
+    vary = v2.Compose([v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()])
+    weights = [p for p in (*backbone.module.parameters(), *head.parameters()) if p.requires_grad]
+    optimizer = torch.optim.SGD(weights, lr=1e-3, momentum=0.9)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, step_size=7, gamma=0.1)
-    backbone.module.train()
-    for _ in range(settings.epochs):
+    for epoch in range(epochs):
+        backbone.module.train()
         for batch in torch.randperm(len(pictures)).split(4):
             pixels = backbone.prepare(torch.stack([vary(pictures[i]) for i in batch]))
             F.cross_entropy(head(backbone.module(pixels)), labels[batch]).backward()
             optimizer.step()
             optimizer.zero_grad()
         schedule.step()
-    backbone.module.eval()
-    with torch.no_grad():
-        parts = splits.test.inputs.split(64)
-        return torch.cat([head(backbone.module(backbone.prepare(part))) for part in parts])
+        yield epoch
 
 
 def reviews(settings: Settings, seed: int) -> Splits:

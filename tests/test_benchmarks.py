@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import subprocess
 import sys
@@ -24,10 +25,10 @@ from nbformat.v4 import new_code_cell, new_notebook
 from torch import nn
 
 from benchmarks import __main__ as command_line
-from benchmarks import chapters, embedding, fit, frameworks, frozen, measure, program, service
+from benchmarks import chapters, embedding, fit, frameworks, frozen, measure, peers, program, rivals, service
 from transferbook import runtime
 from transferbook.data import datasets
-from transferbook.program import predictor
+from transferbook.program import classify, predictor
 from transferbook.serving import load, running
 
 TINY = fit.Settings(examples=96, epochs=2, batch_size=32, repetitions=2)
@@ -135,6 +136,119 @@ def test_program(task):
         assert f" [{row.interval[0]:.4g}, " in str(row)
 
 
+def tiny(task: str, **changes: object) -> peers.Settings:
+    train, limit = {"reviews": (12, 8), "pictograms": (1, 32)}[task]
+    settings = peers.Settings(
+        task, train, valid=14, test=7, limit=limit, rates=1, epochs=1, seeds=2, apart=1, most=1
+    )
+    return dataclasses.replace(settings, **changes)
+
+
+def test_peers_take_turns_and_the_marks_are_set_on_other_seeds(monkeypatch):
+    called = []
+
+    def contestant(name):
+        def learn(task: rivals.Task, clock: rivals.Clock, **_: int) -> rivals.Classify:
+            called.append((name, task.seed, len(task.splits.train)))
+
+            def classify(inputs):
+                return nn.functional.one_hot(torch.zeros(len(inputs), dtype=torch.int64), 7)
+
+            clock.look(classify)
+            return classify
+
+        return learn
+
+    monkeypatch.setattr(peers, "pretrained", lambda _: None)
+    monkeypatch.setattr(peers, "SLOW", ("slow",))
+    monkeypatch.setattr(peers, "FEW", 2)
+    monkeypatch.setattr(rivals, "book", contestant("book"))
+    monkeypatch.setattr(rivals, "features_once", contestant("plain"))
+    others = {name: contestant(name) for name in ("plain", "slow")}
+    settings = tiny("pictograms", seeds=3, apart=2)
+    rows = peers.measure_peers(settings, others)
+    turns = [("book", 0), ("plain", 0), ("slow", 0), ("plain", 1), ("slow", 1), ("book", 1), ("book", 2)]
+    apart = [("plain", 100), ("plain", 101), ("book", 100), ("book", 101)]
+    trials = [("book", 99), ("plain", 99), ("slow", 99)]
+    assert [pair[:2] for pair in called] == [*trials, *apart, *turns, ("plain", 2)]
+    valid = peers.examples(settings, seed=0).valid.labels
+    mark = float((valid == 0).double().mean()) - 0.01
+    assert [row.settings["mark"] for row in rows] == [["plain", round(mark, 4)]] * 3 + [
+        ["book", round(mark, 4)]
+    ] * 3
+    assert [len(row.ratios) for row in rows] == [0, 3, 2] * 2 and rows[1].at_least == 2
+    assert len(peers.table(rows).splitlines()) == 5
+
+
+def test_what_never_reaches_the_mark_counts_with_all_of_its_time_and_is_said_to():
+    def outcome(*curve: tuple[float, float]) -> peers.Outcome:
+        return peers.Outcome(curve, whole=9.0, test=0.5)
+
+    assert outcome((1, 0.3), (2, 0.6), (4, 0.5)).seconds_to(0.5) == 2
+    outcomes = {
+        peers.BOOK: [outcome((3, 0.6)), outcome((1, 0.2), (2, 0.7)), outcome((1, 0.2))],
+        "slow": [outcome((6, 0.6)), outcome((6, 0.2)), outcome((6, 0.6))],
+        "never": [outcome((6, 0.2))] * 2,
+    }
+    settings = tiny("reviews", seeds=3)
+    rows = [
+        peers._row(name, outcomes, kind, 0.5, settings) for kind in ("plain", "book") for name in outcomes
+    ]
+    slow, never = rows[1:3]
+    assert slow.ratios == [2, 4.5, 0] and slow.settings["seconds to the mark"] == [6, None, 6]
+    assert never.ratios == [3, 4.5] and never.settings["seconds to the mark"] == [None, None]
+    book, slow, never = peers.table(rows).splitlines()[2:]
+    assert book.startswith("| the book's recipe | 2.5 (2 of 3) | 1 |")
+    assert slow.startswith("| slow | 6.0 (2 of 3) | at least 2 [1, 3.2] |")
+    assert never.startswith("| never | never | at least 3.8 [3.4, 4.1] |") and "| 9.0 | 0.500 |" in never
+
+
+def test_scoring_is_off_the_clock(monkeypatch):
+    ticks = iter([0, 5, 105, 107])  # start, a look, its end, a reading
+    monkeypatch.setattr(rivals.time, "process_time", lambda: next(ticks))
+    clock = rivals.Clock(datasets.optdigits(limit=20))
+    labels = clock.splits.valid.labels
+    clock.look(lambda _: nn.functional.one_hot(labels, 10))
+    assert clock.curve == [(5, 1.0)] and clock.read() == 7
+
+
+@pytest.mark.parametrize("task", ["reviews", "pictograms"])
+def test_each_rival_that_can_be_imported_here_learns_and_is_looked_at(task):
+    """fastai and Lightning are no part of the environment; only a measurement installs them."""
+    settings = tiny(task)
+    splits = peers.examples(settings, seed=0)
+    here = {n: c for n, c in peers.RIVALS[task].items() if not n.startswith(("fastai", "Lightning"))}
+    if task == "pictograms":  # on reviews it is compared with the program below
+        here |= {"the book": functools.partial(rivals.book, rates=1, epochs=1)}
+    for name, contestant in here.items():
+        job = rivals.Task(splits, peers.pretrained(settings), settings.limit, seed=0, most=settings.most)
+        clock = rivals.Clock(splits)
+        end = contestant(job, clock)
+        seconds, seen = zip(*clock.curve, strict=True)
+        looks = {"Keras, 2": 2, "the book": 5}.get(name[:8], 1)
+        assert len(seen) == looks, name
+        assert 0 < seconds[0] and seconds == tuple(sorted(seconds)), name
+        assert rivals.accuracy(end, splits.valid) == (max(seen) if name == "the book" else seen[-1]), name
+
+
+def test_the_recipe_among_the_peers_is_that_of_the_program():
+    settings = tiny("reviews")
+    splits = peers.examples(settings, seed=0)
+    asked = classify.Settings(seconds=None, max_epochs=1, pairs=0, cache=False, max_tokens=settings.limit)
+    model = classify.train(splits, asked, progress=False)
+    job = rivals.Task(splits, peers.pretrained(settings), settings.limit, seed=0)
+    clock = rivals.Clock(splits)
+    end = rivals.book(job, clock, rates=2, epochs=1)
+    known = [candidate["accuracy"] for candidate in model.card["candidates"]]
+    assert [accuracy for _, accuracy in clock.curve] == pytest.approx(known)
+    torch.testing.assert_close(end(splits.test.inputs), model.evidence["test.logits"])
+
+
+def test_the_table_of_peers_is_that_of_the_record():
+    shown = peers.README.read_text(encoding="utf-8").partition(peers.START)[2].partition(peers.END)[0]
+    assert shown.strip() == peers.table(measure.load("peers"))
+
+
 def test_embedding():
     settings = embedding.Settings(examples=8, batch_size=4, repetitions=2)
     check_form(embedding.measure_text(settings), 2)
@@ -217,6 +331,7 @@ def test_the_command_runs_what_is_missing_and_goes_on_after_a_failure(tmp_path, 
         "benchmarks.frozen",
         "benchmarks.embedding",
         "benchmarks.program",
+        "benchmarks.peers",
         "benchmarks.service",
         "benchmarks.chapters",
     ]
