@@ -7,10 +7,10 @@ BUILD_SITE := $(BIN)/jupyter-book build . -W -n --keep-going --all
 PAGES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve lab test check lint assets studies coursework slides wheelhouse bench bench-peers gpu test-claims test-browser test-full hardship lock licences audit clean
+.PHONY: help setup book serve lab test check lint assets studies coursework slides wheelhouse bench bench-peers gpu test-claims test-browser test-full test-versions hardship lock licences audit clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 # A folder that `make wheelhouse` filled, to install from instead of the network.
 ifneq ($(WHEELHOUSE),)
@@ -26,6 +26,9 @@ endef
 define READY
 $(PRESENT)
 @$(PYTHON) .ci/ready.py python "$(MAKECMDGOALS)"
+endef
+define UV
+@test -x _build/uv/bin/uv || { $(PYTHON) -m venv _build/uv && _build/uv/bin/python -m pip install --quiet uv; }
 endef
 
 setup: .venv/.stamp ## create .venv and install everything into it (on Linux 7 GB)
@@ -91,6 +94,11 @@ test-full: export OMP_NUM_THREADS = 1
 test-full: setup assets ## run every chapter at scale full, without what it fetches (for hours; MINUTES=8 each)
 	FULL_MINUTES=$(or $(MINUTES),8) $(BIN)/python -m pytest tests/full_scale.py
 
+test-versions: ## check the package on the oldest and the newest libraries, Python 3.11 to 3.13 (ONLY=lowest-3.11)
+	$(READY)
+	$(UV)
+	@$(PYTHON) .ci/versions.py --jobs $(or $(JOBS),2) $(ONLY)
+
 hardship: export OMP_NUM_THREADS = 1
 hardship: setup assets ## try no network, a full disk, kills at random moments and made-up data (Linux)
 	$(BIN)/python -m pytest tests/hardship.py
@@ -131,7 +139,7 @@ gpu: setup assets ## run every chapter on the GPU, its claims beside the stored 
 
 lock: ## lock requirements.in and requirements-site.in, with every hash and the same versions in both
 	$(READY)
-	@test -x _build/uv/bin/uv || { $(PYTHON) -m venv _build/uv && _build/uv/bin/python -m pip install --quiet uv; }
+	$(UV)
 	@index="$${PIP_INDEX_URL:-$$(_build/uv/bin/python -m pip config get global.index-url 2>/dev/null)}"; \
 	  compile() { _build/uv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	    --no-emit-index-url --no-header $${index:+--default-index "$$index"} "$$@"; }; \

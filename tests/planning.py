@@ -67,6 +67,7 @@ READ = {
         "studies/*.py",
     ],
     "test_traps.py": ["notebooks/*/*.ipynb"],
+    "test_versions.py": [".ci/*", "requirements*", "pyproject.toml"],
 }
 
 
@@ -123,7 +124,7 @@ class Plan:
                 if patch.is_file() or self.root / caught.partition("::")[0] == named:
                     own = own | {self.root / old, self.root / caught.partition("::")[0]}
             return own, self._behind(self.root / "tests" / "test_faults.py")
-        own = {path, *self._direct(path)}
+        own = {path, *self.direct(path)}
         for pattern in READ.get(path.name, ()):
             own |= {entry for entry in self.root.glob(pattern) if entry.is_file() and not hidden(entry)}
         return own, self._behind(path)
@@ -206,7 +207,7 @@ class Plan:
         files = house.modules(self.root / "transferbook")
         return {files[name] for name in names}
 
-    def _direct(self, path: Path) -> set[Path]:
+    def direct(self, path: Path) -> set[Path]:
         """The package's modules and the tests' helpers that a test file imports itself."""
         dotted = self._imported(path)
         helpers = {self.root / "tests" / f"{name.split('.')[0]}.py" for name in dotted}

@@ -25,7 +25,7 @@ from transferbook.data.assets import Asset, AssetError
 
 FILES = {
     "tiny/one.txt": b"one",
-    "tiny/big.bin": bytes(range(256)) * 800,
+    "tiny/big.bin": bytes(range(256)) * 3_200,  # half of it is more than the 256 KB that pip reads at once
     "tiny/svg/a.svg": b"<a/>",
     "tiny/svg/b.svg": b"<b/>",
     "tiny/svg/b.svg.gz": b"no svg",

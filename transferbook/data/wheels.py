@@ -22,7 +22,8 @@ from pathlib import Path
 from transferbook.data import files
 
 COMMAND = "python -m transferbook assets"
-_PROXY_SIGNS = ("ProxyError", "Cannot connect to proxy", "Tunnel connection failed")
+# The last is what pip 26 writes in place of the first two.
+_PROXY_SIGNS = ("ProxyError", "Cannot connect to proxy", "Tunnel connection failed", "proxy connection error")
 
 
 class AssetError(RuntimeError):
