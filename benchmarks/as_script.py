@@ -62,7 +62,7 @@ def run(path: Path, keep: Callable[[dict[str, Any]], object] = lambda so_far: No
                 break
         if "matplotlib.pyplot" in sys.modules:
             sys.modules["matplotlib.pyplot"].close("all")
-    return {"claims": log, "seconds": round(time.perf_counter() - started, 1), "error": error}
+    return {"claims": log, "seconds": round(time.perf_counter() - started, 3), "error": error}
 
 
 def _watched(function: Callable[..., None], log: list[dict[str, Any]]) -> Callable[..., None]:

@@ -83,7 +83,9 @@ def link_wheels(cache: Path) -> None:
     from transferbook.data import assets
 
     (cache / "wheels").mkdir()
-    for wheel in {assets.wheel(name) for name in assets.catalogue()}:
+    catalogue = assets.catalogue().items()  # what is optional, people fetch who have read its licence
+    wanted = [name for name, asset in catalogue if not asset.optional or assets.is_ready(name)]
+    for wheel in {assets.wheel(name) for name in wanted}:
         (cache / "wheels" / wheel.name).symlink_to(wheel)
 
 

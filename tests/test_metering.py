@@ -82,3 +82,17 @@ def test_a_roof_is_what_the_fastest_round_reaches(monkeypatch):
     roof = metering.roofline(side=10, megabytes=4)
     assert roof.operations == 1_000
     assert roof.bandwidth == 2_000_000
+
+
+def test_attention_is_counted_with_heads_that_share_keys_and_on_the_way_back():
+    query = torch.randn(2, 4, 5, 8, requires_grad=True)
+    key, value = torch.randn(2, 2, 2, 7, 8).requires_grad_()  # two heads of them for four of the queries
+    product = 2 * 2 * 4 * 5 * 7 * 8
+
+    def attend() -> torch.Tensor:
+        return torch.nn.functional.scaled_dot_product_attention(query, key, value, enable_gqa=True)
+
+    with torch.no_grad():
+        assert metering.count_operations(attend) == 2 * product
+    there_and_back = metering.count_operations(lambda: attend().sum().backward())
+    assert there_and_back in (6 * product, 7 * product)  # with the scores once more, if they were not kept

@@ -63,8 +63,9 @@ def to_onnx(
     try:
         with _quiet():
             program = torch.onnx.export(
-                module.eval(), (), kwargs=dict(example), input_names=list(example), output_names=[output],
-                dynamic_shapes={name: dict(varying) for name in example}, dynamo=True, verbose=False,
+                _ByName(module.eval()), (), kwargs={"inputs": dict(example)}, input_names=list(example),
+                dynamic_shapes={"inputs": {name: dict(varying) for name in example}}, dynamo=True,
+                output_names=[output], verbose=False,
             )  # fmt: skip
     finally:
         for part, mode in modes.items():
@@ -74,6 +75,17 @@ def to_onnx(
     with files.replacing(Path(path)) as file:
         file.write(proto.SerializeToString())
     return Path(path)
+
+
+class _ByName(nn.Module):
+    """Takes one dict, whose sizes every version of torch lets vary, also where a network takes `**named`."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self.module(**inputs)
 
 
 def to_int8(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
@@ -157,7 +169,15 @@ class OnnxModule(nn.Module):
 
 
 def _without_places(proto: Any) -> Any:
-    """The model without the exporter's notes on each operation, which name folders of this machine."""
+    """The model without the exporter's notes on each operation, which name folders of this machine.
+
+    The shapes of weights go too: each weight says its own, and ONNX Runtime 1.23 turns a matrix for `to_int8`
+    without turning what is noted of it.
+    """
+    weights = {weight.name for weight in proto.graph.initializer}
+    computed = [noted for noted in proto.graph.value_info if noted.name not in weights]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(computed)
     parts = [*proto.graph.input, *proto.graph.output]
     for graph in (proto.graph, *proto.functions):
         parts += [*graph.node, *graph.value_info]

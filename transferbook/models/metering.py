@@ -25,9 +25,24 @@ def count_operations(work: Callable[[], object]) -> int:
     """How many operations `work()` takes, by torch's own counter."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FlopCounterMode(display=False) as counter:
+    # Torch 2.11 has no formulas for attention on a CPU, and counts it as nothing.
+    formulas = {
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+        torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_back,
+    }
+    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         work()
     return counter.get_total_flops()
+
+
+def _attention(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
+    """Operations of attention: the scores, and the sums of values, for each head of the queries."""
+    return 2 * query[:3].numel() * key[2] * (query[3] + value[3])
+
+
+def _attention_back(_: torch.Size, query: torch.Size, key: torch.Size, value: torch.Size, *__, **___) -> int:
+    """Operations of its way back: the scores once more, and two products for each of the two ahead."""
+    return 2 * query[:3].numel() * key[2] * (3 * query[3] + 2 * value[3])
 
 
 def kept_bytes(forward: Callable[[], object], parameters: Iterable[Tensor] = ()) -> int:
