@@ -136,7 +136,7 @@ def side_by_side(path: Path, reports: dict[str, dict[str, Any]]) -> dict[str, An
     return {
         "chapter": path.stem,
         "seconds": {side: report["seconds"] for side, report in reports.items()},
-        "errors": {side: report["error"] for side, report in reports.items() if report["error"]},
+        "errors": {side: _short(report["error"]) for side, report in reports.items() if report["error"]},
         "claims": rows,
     }
 
@@ -166,8 +166,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", metavar="TEXT", default="", help="chapters whose path has this text in it")
     parser.add_argument("--out", type=Path, default=measure.RESULTS / "gpu.json", help="the record")
     parser.add_argument("--page", type=Path, help="a page of the book, written at the end")
+    parser.add_argument("--again", action="store_true", help="measure nothing, write the record's page again")
     parser.add_argument("--dry", action="store_true", help="without a GPU: try the way, at toy sizes")
     given = parser.parse_args(arguments)
+    if given.again:
+        if not given.page or not given.out.is_file():
+            parser.error(f"--again needs the record {given.out.name} and --page, the page to be written.")
+        given.page.write_text(page(json.loads(given.out.read_text(encoding="utf-8"))), encoding="utf-8")
+        return 0
     if runtime.device().type != "cuda" and not given.dry:
         parser.error("There is no GPU here; --dry tries the way without one.")
     paths = [path for path in chapters.notebooks() if given.only in str(path.relative_to(measure.ROOT))]
@@ -232,34 +238,75 @@ def page(result: dict[str, Any]) -> str:
     """The record as a page of the book, in Markdown."""
     machine = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items() if version)
-    rows, odd = [], []
+    paths = {path.stem: path.relative_to(measure.ROOT).with_suffix("") for path in chapters.notebooks()}
+    rows, fails, stops, details = [], [], [], []
     for one in result["chapters"]:
-        claims = [row for row in one["claims"] if row.get("gpu")]
-        inside = [row for row in claims if row["within"] is not None]
-        seconds = (one["seconds"].get(side) for side in ("cpu", "gpu"))
-        rows.append([one["chapter"], *(f"{value:.0f}" if value else "-" for value in seconds),
-                     f"{sum(row['gpu']['holds'] for row in claims)} of {len(claims)}",
-                     f"{sum(row['within'] for row in inside)} of {len(inside)}"])  # fmt: skip
-        odd += [f"- `{one['chapter']}`: {row['gpu']['said']}" for row in claims if not row["gpu"]["holds"]]
-        odd += [f"- `{one['chapter']}`: {one['errors']['gpu']}"] if "gpu" in one["errors"] else []
+        name, claims = one["chapter"], [row for row in one["claims"] if row.get("gpu")]
+        inside = [row["within"] for row in claims if row["within"] is not None]
+        seconds = [f"{value:.0f}" if value else "-" for value in map(one["seconds"].get, ("cpu", "gpu"))]
+        holds = f"{sum(row['gpu']['holds'] for row in claims)} of {len(claims)}"
+        link = f"[{name}](/{paths[name].as_posix()})" if name in paths else name
+        rows.append([link, *seconds, holds, f"{sum(inside)} of {len(inside)}",
+                     "in part" if "gpu" in one["errors"] else "to its end"])  # fmt: skip
+        fails += [f"- `{name}`: {row['gpu']['said']}" for row in claims if not row["gpu"]["holds"]]
+        stops += [f"- `{name}`: {one['errors']['gpu']}"] if "gpu" in one["errors"] else []
+        if claims:
+            values = [[f"`{row['name']}`", *map(_value, (row["stored"], row.get("cpu"), row["gpu"]))]
+                      for row in claims]  # fmt: skip
+            head = ["claim", "stored", "CPU, there", "GPU"]
+            details += [f"::::{{dropdown}} {name}", *_table(head, values), "::::", ""]
     ways = ("fit", "fit, compiled", "resident batches", "resident batches, compiled")
     rates = []
     for one in result["throughput"]:
-        found = [one["examples_per_second"].get(way) for way in ways]
+        found = map(one["examples_per_second"].get, ways)
         rates.append(
             [one["task"], *(f"{rate:,.0f}" if rate else "-" for rate in found), f"{one['ratio']:.2f}"]
         )
+    held = summary(result).partition("\n")[0]
+    known = [(row["stored"]["value"], row["gpu"]["value"]) for row in _claims(result)
+             if row["stored"] and row.get("gpu") and row["gpu"]["value"] is not None]  # fmt: skip
+    moved = sum(abs(found - stored) > abs(stored) / 50 for stored, found in known)
+    ended = sum("gpu" not in one["errors"] for one in result["chapters"])
     return "\n".join([
         "# CPU and GPU, side by side", "",
-        f"Every chapter ran on one machine twice, with its {machine['device_name']} and without, "
-        f"{result['jobs']} chapters at a time on {machine['cores']} cores; commit `{result['commit']}`, "
-        f"Python {machine['python']}, {versions}. `make gpu` wrote this page.", "",
+        f"Do the book's claims hold on a GPU? {held} {ended} of {len(result['chapters'])} chapters "
+        f"ran to their end. Of {len(known)} values {moved} differ from the stored ones by more than a "
+        "fiftieth; many of the others do not depend on the machine, as where a page reads the stored rows "
+        "of a study.", "",
+        f"The code of the chapters ran on one machine, with its {machine['device_name']} and without, "
+        f"{result['jobs']} chapters at a time on {machine['cores']} cores, one thread each. So seconds are "
+        "those of a busy machine, on both sides. A value that lies outside the stored interval is no fault: "
+        "the interval speaks of other seeds, and the seeds are the same. `make gpu` measures this and writes "
+        "the page.", "",
+        f"Commit `{result['commit'][:12]}`; Python {machine['python']}, {versions}.", "",
+        *(f"- {remark}" for remark in result.get("remarks", [])), "",
         "## Claims and seconds", "",
-        *_table(["chapter", "CPU, s", "GPU, s", "claims that hold", "values in the stored interval"], rows),
-        "", "## What did not hold or did not run", "", *(odd or ["Nothing."]),
+        *_table(["chapter", "CPU, s", "GPU, s", "claims that hold", "in the stored interval", "ran"], rows),
+        "", "## What did not hold", "", *(fails or ["Nothing."]),
+        "", "## What ended early", "", *(stops or ["Nothing."]),
         "", "## Throughput", "",
-        "Examples a second.", "", *_table(["task", *ways, "fit over the faster"], rates), "",
+        "Examples a second of fine-tuning a whole network, beside the fastest that was found for this "
+        "network on this machine: one batch that stays on the GPU, nothing recorded. `fit` moves and "
+        "shuffles examples.", "",
+        *_table(["task", *ways, "best over best"], rates),
+        "", "## Every claim", "", *details,
     ])  # fmt: skip
+
+
+def _short(error: str) -> str:
+    """The first line, without colours and without the folders of the machine."""
+    return re.sub(r"\x1b\[\d+m|(?<![\w.])/(?:[\w.-]+/)+", "", error.partition("\n")[0])
+
+
+def _value(found: dict[str, Any] | None) -> str:
+    """A value with its ends, if it has some; an equality is told by whether it holds."""
+    if found is None:
+        return "-"
+    if found["value"] is None:
+        return "equal" if found["holds"] else "not equal"
+    if found["low"] is None or found["low"] == found["high"]:
+        return f"{found['value']:.4g}"
+    return f"{found['value']:.3g} [{found['low']:.3g}, {found['high']:.3g}]"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:

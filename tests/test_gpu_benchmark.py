@@ -102,6 +102,22 @@ def test_chapters_run_on_both_sides_the_gpu_first_and_none_after_the_end(chapter
     assert not ran and {row[2]["error"] for row in kept} == {"not run: no time was left"}
 
 
+def test_the_page_is_what_the_record_says(tmp_path, capsys):
+    page = tmp_path / "page.md"
+    assert gpu.main(["--again", "--page", str(page)]) == 0
+    stored = (measure.ROOT / "book/cpu_and_gpu.md").read_text(encoding="utf-8")
+    mend = "python -m benchmarks.gpu --again --page book/cpu_and_gpu.md"
+    assert page.read_text(encoding="utf-8") == stored, mend
+    with pytest.raises(SystemExit):
+        gpu.main(["--again", "--page", str(page), "--out", str(tmp_path / "none.json")])
+    assert "--again needs the record none.json" in capsys.readouterr().err
+
+
+def test_an_error_is_told_in_a_line_without_the_folders_of_a_machine():
+    said = gpu._short("cell 3: \x1b[96mstep\x1b[0m of /some/where/python3 and/or notebooks/a.ipynb\nmore")
+    assert said == "cell 3: step of python3 and/or notebooks/a.ipynb"
+
+
 def test_every_claim_of_the_book_is_read_from_its_stored_outputs():
     for path in chapters.notebooks():
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
@@ -142,5 +158,6 @@ def test_the_whole_way_without_a_gpu(chapter, tmp_path, monkeypatch, capsys):
     assert "0 of 1 claims hold" in printed and "0 of 1 values lie in the stored interval" in printed
     assert "gain = 0.1 FAILS: above 0.29" in printed and "toy: cell 4: KeyError: 'x'" in printed
     written = page.read_text(encoding="utf-8")
-    assert "| toy | 2 | 2 | 0 of 1 | 0 of 1 |" in written and "`toy`: cell 4: KeyError" in written
+    assert "| 2 | 2 | 0 of 1 | 0 of 1 | in part |" in written and "`toy`: cell 4: KeyError" in written
+    assert "| `gain` | 0.3 [0.25, 0.35] | 0.1 [0, 0.2] | 0.1 [0, 0.2] |" in written
     assert json.loads(out.read_text(encoding="utf-8"))["machine"]["device"] == "cpu"
