@@ -31,7 +31,7 @@ MINUTES = float(os.environ.get("FULL_MINUTES", "8"))
 pytestmark = pytest.mark.timeout(60 * MINUTES + 300)
 TABLE = measure.ROOT / "_build" / "full_scale.json"
 # Settings that are made smaller, with ResNet-50 on a CPU in mind.
-SHRUNK = {"01_image_classifier": {"size": 64, "per_class": 5, "epochs": 2}}
+SHRUNK = {"01_image_classifier": {"size": 64, "per_class": 3, "epochs": 1}}
 BREEDS = [f"breed_{number:02}" for number in range(37)]
 # Python's start-up file in every process of a chapter: it notes which stand-in was opened.
 NOTE = """
