@@ -7,7 +7,7 @@ BUILD_SITE := $(BIN)/jupyter-book build . -W -n --keep-going --all
 PAGES := _config.yml _toc.yml $(shell find book notebooks -type f -not -path '*/.*' -not -path '*/__pycache__/*')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book serve lab test check lint assets studies coursework slides wheelhouse bench bench-peers gpu test-claims test-browser test-full test-versions hardship lock licences audit clean
+.PHONY: help setup book serve lab test check lint assets studies coursework slides wheelhouse bench bench-peers gpu test-claims test-browser test-full test-device test-versions hardship lock licences audit clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -93,6 +93,10 @@ test-browser: setup assets book ## check the page of `transferbook serve` and th
 test-full: export OMP_NUM_THREADS = 1
 test-full: setup assets ## run every chapter at scale full, without what it fetches (for hours; MINUTES=8 each)
 	FULL_MINUTES=$(or $(MINUTES),8) $(BIN)/python -m pytest tests/full_scale.py
+
+test-device: export OMP_NUM_THREADS = 1
+test-device: setup assets ## run every chapter on a second device made of the CPU, to see what a GPU refuses (an hour)
+	$(BIN)/python -m pytest tests/second_device.py
 
 test-versions: ## check the package on the oldest and the newest libraries, Python 3.11 to 3.13 (ONLY=lowest-3.11)
 	$(READY)
