@@ -133,7 +133,7 @@ wheelhouse: setup assets ## fill the folder DIR with all that `make setup assets
 bench: setup assets ## measure the book's code against its alternatives
 	$(BIN)/python -m benchmarks
 
-bench-peers: setup assets ## measure the seconds to a fixed accuracy, beside other libraries (some 40 minutes)
+bench-peers: setup assets ## measure the seconds to a fixed accuracy, beside other libraries (half an hour)
 	$(BIN)/python -m benchmarks peers
 
 # On a machine with other Python: GPU_PYTHON=python3 make -o setup -o assets gpu
