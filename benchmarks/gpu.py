@@ -243,13 +243,13 @@ def page(result: dict[str, Any]) -> str:
     for one in result["chapters"]:
         name, claims = one["chapter"], [row for row in one["claims"] if row.get("gpu")]
         inside = [row["within"] for row in claims if row["within"] is not None]
-        seconds = [f"{value:.0f}" if value else "-" for value in map(one["seconds"].get, ("cpu", "gpu"))]
-        holds = f"{sum(row['gpu']['holds'] for row in claims)} of {len(claims)}"
+        seconds = [f"`{value:.0f}`" if value else "-" for value in map(one["seconds"].get, ("cpu", "gpu"))]
+        holds = f"`{sum(row['gpu']['holds'] for row in claims)} of {len(claims)}`"
         link = f"[{name}](/{paths[name].as_posix()})" if name in paths else name
-        rows.append([link, *seconds, holds, f"{sum(inside)} of {len(inside)}",
+        rows.append([link, *seconds, holds, f"`{sum(inside)} of {len(inside)}`",
                      "in part" if "gpu" in one["errors"] else "to its end"])  # fmt: skip
-        fails += [f"- `{name}`: {row['gpu']['said']}" for row in claims if not row["gpu"]["holds"]]
-        stops += [f"- `{name}`: {one['errors']['gpu']}"] if "gpu" in one["errors"] else []
+        fails += [f"- `{name}`: `{row['gpu']['said']}`" for row in claims if not row["gpu"]["holds"]]
+        stops += [f"- `{name}`: `{one['errors']['gpu']}`"] if "gpu" in one["errors"] else []
         if claims:
             values = [[f"`{row['name']}`", *map(_value, (row["stored"], row.get("cpu"), row["gpu"]))]
                       for row in claims]  # fmt: skip
@@ -260,17 +260,17 @@ def page(result: dict[str, Any]) -> str:
     for one in result["throughput"]:
         found = map(one["examples_per_second"].get, ways)
         rates.append(
-            [one["task"], *(f"{rate:,.0f}" if rate else "-" for rate in found), f"{one['ratio']:.2f}"]
+            [one["task"], *(f"`{rate:,.0f}`" if rate else "-" for rate in found), f"`{one['ratio']:.2f}`"]
         )
-    held = summary(result).partition("\n")[0]
+    held = re.sub(r"\d+ of \d+", r"`\g<0>`", summary(result).partition("\n")[0])
     known = [(row["stored"]["value"], row["gpu"]["value"]) for row in _claims(result)
              if row["stored"] and row.get("gpu") and row["gpu"]["value"] is not None]  # fmt: skip
     moved = sum(abs(found - stored) > abs(stored) / 50 for stored, found in known)
     ended = sum("gpu" not in one["errors"] for one in result["chapters"])
     return "\n".join([
         "# CPU and GPU, side by side", "",
-        f"Do the book's claims hold on a GPU? {held} {ended} of {len(result['chapters'])} chapters "
-        f"ran to their end. Of {len(known)} values {moved} differ from the stored ones by more than a "
+        f"Do the book's claims hold on a GPU? {held} `{ended} of {len(result['chapters'])}` chapters "
+        f"ran to their end. Of `{len(known)}` values `{moved}` differ from the stored ones by more than a "
         "fiftieth; many of the others do not depend on the machine, as where a page reads the stored rows "
         "of a study.", "",
         f"The code of the chapters ran on one machine, with its {machine['device_name']} and without, "
@@ -278,7 +278,7 @@ def page(result: dict[str, Any]) -> str:
         "those of a busy machine, on both sides. A value that lies outside the stored interval is no fault: "
         "the interval speaks of other seeds, and the seeds are the same. `make gpu` measures this and writes "
         "the page.", "",
-        f"Commit `{result['commit'][:12]}`; Python {machine['python']}, {versions}.", "",
+        f"Commit `{result['commit'][:12]}`; `Python {machine['python']}, {versions}`.", "",
         *(f"- {remark}" for remark in result.get("remarks", [])), "",
         "## Claims and seconds", "",
         *_table(["chapter", "CPU, s", "GPU, s", "claims that hold", "in the stored interval", "ran"], rows),
@@ -305,8 +305,8 @@ def _value(found: dict[str, Any] | None) -> str:
     if found["value"] is None:
         return "equal" if found["holds"] else "not equal"
     if found["low"] is None or found["low"] == found["high"]:
-        return f"{found['value']:.4g}"
-    return f"{found['value']:.3g} [{found['low']:.3g}, {found['high']:.3g}]"
+        return f"`{found['value']:.4g}`"
+    return f"`{found['value']:.3g} [{found['low']:.3g}, {found['high']:.3g}]`"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> list[str]:
