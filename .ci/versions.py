@@ -5,8 +5,8 @@
 
 "lowest" takes of each direct dependency the version that `requirements.in` names, "newest" what the
 package index has today; what these ask for themselves is the newest that fits. uv resolves and installs.
-A Python that it does not find it fetches from GitHub. That was not tried, for the record was made without
-GitHub: there all came from pyenv, put on the path by `PYENV_VERSION=3.11.7:3.12.1:3.13.0`.
+A Python that it does not find it fetches from GitHub. Where GitHub cannot be reached, those of pyenv will do,
+put on the path by `PYENV_VERSION=3.11.7:3.12.1:3.13.0`.
 
 All that is written lies in `_build/versions`: the packages, some 17 GB, and of each combination the
 environment until it is green, the log, and what came out. A file of tests or a notebook is run again when
@@ -230,16 +230,9 @@ def fetched() -> str:
 
 
 def commit() -> str:
-    """The commit that is tested; a tree with changes is said to have them."""
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    if not (ROOT / ".git").exists():
-        return "not in a git repository"
-    changed = git("status", "--porcelain", "--", "transferbook", "tests", "notebooks", "benchmarks/*.py")
-    return git("rev-parse", "HEAD") + (", with changes" if changed else "")
+    """The commit that is tested, with `-dirty` behind it if a file of it has changed."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def main() -> int:

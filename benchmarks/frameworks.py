@@ -36,6 +36,11 @@ PINNED = (
     "fasttransform==0.0.5", "plum-dispatch==2.9.0", "beartype==0.23.1",
 )  # fmt: skip
 NETWORK = Settings(examples=20_000, epochs=5, batch_size=128, repetitions=5)
+# Of the Hugging Face Trainer: on the CPU, with nothing written and nothing shown.
+QUIET_TRAINER = {
+    "use_cpu": True, "report_to": "none", "save_strategy": "no", "logging_strategy": "no",
+    "disable_tqdm": True, "remove_unused_columns": False, "dataloader_pin_memory": False,
+}  # fmt: skip
 
 
 def measure_frameworks(
@@ -153,14 +158,8 @@ def hugging_face(inputs: Tensor, labels: Tensor, settings: Settings) -> Run:
                 output_dir=folder,
                 num_train_epochs=settings.epochs,
                 per_device_train_batch_size=settings.batch_size,
-                use_cpu=True,
                 max_grad_norm=0.0,
-                report_to="none",
-                save_strategy="no",
-                logging_strategy="no",
-                disable_tqdm=True,
-                remove_unused_columns=False,
-                dataloader_pin_memory=False,
+                **QUIET_TRAINER,
             )
             constant = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
             trainer = Trainer(

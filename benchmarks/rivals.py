@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from benchmarks import program
+from benchmarks import frameworks, program
 from transferbook.data.datasets import Part, Splits
 from transferbook.learning import transfer
 from transferbook.models.backbones import Backbone
@@ -210,13 +210,7 @@ def hugging_face(task: Task, clock: Clock, epochs: int) -> Classify:
             output_dir=folder,
             num_train_epochs=min(epochs, task.most),
             seed=task.seed,
-            use_cpu=True,
-            report_to="none",
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
-            remove_unused_columns=False,
-            dataloader_pin_memory=False,
+            **frameworks.QUIET_TRAINER,
         )
         trainer = Trainer(
             model, arguments, data_collator=collate, train_dataset=ours.dataset, callbacks=[Look()]
