@@ -733,7 +733,8 @@ def test_a_server_that_does_not_come_up_says_why(tmp_path):
 
 
 def test_what_runs_is_found_by_its_address_and_its_log(tmp_path):
-    (tmp_path / "log").write_text('Loading\n{"event": "ready"}\n')
+    half = '{"event": "answered", "rou'  # a line that the server is writing at this moment
+    (tmp_path / "log").write_text(f'Loading\n{{"event": "ready"}}\n{half}')
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
     found = running.Running("http://127.0.0.1:8123", process, tmp_path / "log")
     assert found.port == 8123

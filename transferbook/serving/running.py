@@ -42,8 +42,9 @@ class Running:
         return int(self.address.rpartition(":")[2])
 
     def log(self) -> list[dict[str, Any]]:
-        """The lines of the log so far; whatever else was printed is an event of its own."""
-        lines = self.out.read_text(encoding="utf-8", errors="replace").splitlines()
+        """The whole lines of the log so far; whatever else was printed is an event of its own."""
+        text = self.out.read_text(encoding="utf-8", errors="replace")
+        lines = text[: text.rfind("\n") + 1].splitlines()  # the last may be half written
         return [json.loads(line) if line[:1] == "{" else {"event": "printed", "line": line} for line in lines]
 
     def stop(self, seconds: float = 60.0) -> int:
