@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import faults_harness as harness
+import planning
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -14,6 +15,9 @@ NAMED: dict[str, set[str]] = {}  # test file -> its tests that faults name
 for path in PATCHES:
     test = path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# caught by: ")
     NAMED.setdefault(test.partition("::")[0], set()).add(test)
+# These tests run without a fault where the book lies, too. That nothing but a fault fails them in the copy
+# is tested for a third of their files, drawn by the commit.
+DRAWN = sorted(NAMED)[int(planning.commit(ROOT), 16) % 3 :: 3]
 
 
 @pytest.mark.parametrize("path", PATCHES, ids=[path.stem for path in PATCHES])
@@ -22,8 +26,8 @@ def test_fault_is_caught(path, tmp_path):
     assert problem is None, problem
 
 
-@pytest.mark.parametrize("file", sorted(NAMED))
-def test_named_tests_pass_without_a_fault(file, tmp_path):
+@pytest.mark.parametrize("file", DRAWN)
+def test_named_tests_pass_in_the_copy_without_a_fault(file, tmp_path):
     status, found, output = harness.outcomes(sorted(NAMED[file]), harness.house(ROOT, tmp_path / "house"))
     assert status == 0, output
     assert found == {"failure": [], "error": [], "skipped": []}

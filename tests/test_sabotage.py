@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import nbformat
+import planning
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
@@ -17,18 +17,11 @@ ROOT = Path(__file__).parents[1]
 EXEMPLARS = ("part4_transfer_math/02_linear_fine_tuning", "part5_walkthroughs/05_bert_text_classifier")
 
 
-def commit() -> str:
-    """The hash of the commit that is tested; of nothing, outside of a repository."""
-    command = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return done.stdout.strip() or "0"
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "chapter" in metafunc.fixturenames:
         exemplars = [ROOT / "notebooks" / f"{name}.ipynb" for name in EXEMPLARS]
         others = [path for path in notebooks(ROOT) if path not in exemplars]
-        drawn = others[int(commit(), 16) % len(others) :][:1] if others else []
+        drawn = others[int(planning.commit(ROOT), 16) % len(others) :][:1] if others else []
         chosen = exemplars + (others if metafunc.config.getoption("--all-chapters") else drawn)
         metafunc.parametrize("chapter", chosen, ids=[path.stem for path in chosen])
 

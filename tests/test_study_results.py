@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
+import planning
 import pytest
 import study_needs
 
@@ -20,13 +20,8 @@ CHANGED_SECONDS = 240.0  # for rows that differ from those of the last commits, 
 
 @pytest.fixture(scope="module")
 def commit() -> str:
-    """The hash of the commit under test; a constant where there is none."""
-    command = ["git", "rev-parse", "HEAD"]
-    try:
-        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "no commit"
-    return found.stdout.strip()
+    """The hash of the commit under test."""
+    return planning.commit(Path(__file__).parent)
 
 
 @pytest.fixture(scope="module")
