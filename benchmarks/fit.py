@@ -40,7 +40,7 @@ class Settings:
     seed: int = 0
 
 
-NETWORK = Settings(examples=20_000, epochs=3, batch_size=128, repetitions=15)
+NETWORK = Settings(examples=20_000, epochs=3, batch_size=128, repetitions=40)
 MINILM = Settings(examples=256, epochs=1, batch_size=16, repetitions=7)
 MINILM_TOKENS = 32
 
