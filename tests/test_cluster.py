@@ -90,6 +90,8 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, list[subproces
         port = address.partition(":")[2]
         start("--head", f"--port={port}", f"--temp-dir={folder}/r", "--include-dashboard=false")
         wait_for(lambda: answers(address), 120)
+        # Until the first node has made its sockets the second would give its own the same names.
+        wait_for(lambda: [*folder.glob("r/session_*/sockets/plasma_store")], 120)
         start(f"--address={address}")
         subprocess.run([sys.executable, "-c", BOTH, address], check=True, timeout=120)
         yield address, started
