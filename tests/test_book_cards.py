@@ -94,7 +94,7 @@ def test_a_row_that_means_no_run_is_refused(where: dict) -> None:
 
 def test_a_card_shows_scores_cost_licence_and_the_weakest_group(card) -> None:
     shown = card(weakest={"row": 0, "by": ["place"]})
-    for part in ("| first | `0.650 [", "| 3 |", "7 of the study `some`, of `4.0` seconds",
+    for part in ("| first | `0.650 [", "| 3 |", "7 of the study `some`, of `1.0` to `7.0` seconds",
                  "Penguins: CC0-1.0",
                  "Weakest group: of “first”: place `y`, `0.500 [", "of 2 groups",
                  "Not to be used: anything", "[](../notebooks/p/01.ipynb)"):  # fmt: skip

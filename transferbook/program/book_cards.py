@@ -91,7 +91,8 @@ def model_card(about: Mapping[str, Any], sets: Mapping[str, Mapping[str, Any]]) 
     lines["Licences of the data"] = licences or "no data"
     rows = {study: studies.load(study) for study in about["studies"]}
     lines["Runs recorded"] = "; ".join(
-        f"{len(table):,} of the study `{study}`, of `{table['seconds'].median():.1f}` seconds each (median)"
+        f"{len(table):,} of the study `{study}`, of `{table['seconds'].min():.1f}` to "
+        f"`{table['seconds'].max():.1f}` seconds each"
         for study, table in rows.items()
     )
     table = next(iter(rows.values()))
