@@ -287,6 +287,22 @@ def test_killed_midway(tiny: Asset, index: Index) -> None:
     assert not leftovers(tiny)  # ... and is swept up by the next one
 
 
+def test_a_folder_that_vanishes_while_its_size_is_taken_is_no_error(tmp_path, monkeypatch):
+    for name in ("going", "staying"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "part").write_bytes(b"12345")
+    scan = os.scandir
+
+    def scandir(place):
+        if Path(place).name == "going":
+            Path(place, "part").unlink()  # as pip does with its own
+            Path(place).rmdir()
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert wheels._size_under(tmp_path) == 5
+
+
 def test_two_fetchers_at_once(tiny: Asset, index: Index) -> None:
     fetchers = [start_fetcher(tiny), start_fetcher(tiny)]
     assert [fetcher.stdout.readline() for fetcher in fetchers] == ["started\n"] * 2
