@@ -6,6 +6,7 @@ never the package; each run is a fork of it that takes the package and the tests
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -14,7 +15,8 @@ from pathlib import Path
 
 PRELOADED = (
     "fault_runner pytest torch torchvision.transforms.v2 transformers timm pandas joblib scipy.optimize "
-    "scipy.stats sklearn.linear_model sklearn.metrics matplotlib.pyplot nbformat"
+    "scipy.stats sklearn.linear_model sklearn.metrics matplotlib.pyplot nbformat hypothesis "
+    "_hypothesis_pytestplugin anyio.pytest_plugin nbval.plugin xdist.plugin"  # what pytest loads by itself
 ).split()
 
 
@@ -48,6 +50,7 @@ def run(arguments: list[str], folder: Path, log: Path, seconds: float) -> int:
 
 
 def _work(arguments: list[str], folder: str, log: str) -> None:
+    gc.freeze()  # pytest collects garbage several times, and none is in what was loaded before
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(output, stream)

@@ -96,6 +96,7 @@ def outcomes(tests: list[str], folder: Path) -> tuple[int, dict[str, list[str]],
         "-q",
         "-p",
         "no:cacheprovider",
+        "--assert=plain",  # writing the asserts of a file anew takes longer than most of its tests
         f"--basetemp={folder / 'temporary'}",
         f"--junitxml={report}",
     ]
