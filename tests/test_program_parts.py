@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -274,6 +275,26 @@ def test_the_choice_is_by_the_measure_and_then_by_likelihood():
     ]
     assert candidates.choose(tried, "accuracy").name == "b"
     assert candidates.choose(tried, "f1").name == "c"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A reader of features as they are."""
+
+    kind: str = "pictures"
+
+    def features(self, inputs: torch.Tensor, **_: object) -> torch.Tensor:
+        return inputs
+
+
+def test_heads_are_not_led_by_features_that_few_labels_hardly_show():
+    generator = torch.Generator().manual_seed(0)
+    x, labels = torch.randn(440, 201, generator=generator), torch.arange(440) % 2
+    x[:, 0] += 3 * labels
+    x[:40, 1:] *= 1e-3  # asleep in the labelled examples, awake in others
+    train, valid = Part(x[:40], labels[:40]), Part(x[40:], labels[40:])
+    found = [c.scores["accuracy"] for c in candidates.probes(Given(), train, valid, 2)]
+    assert min(found) > 0.85
 
 
 def unequal_words() -> tuple[readers.WordReader, Part, Part]:

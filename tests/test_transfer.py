@@ -162,6 +162,17 @@ def test_linear_probe_is_scikit_learns_logistic_regression(classes):
     torch.testing.assert_close(ours.double(), expected, rtol=0, atol=1e-4)
 
 
+def test_linear_probe_with_one_spread_for_all_is_scikit_learns_on_features_as_they_come():
+    random = np.random.default_rng(0)
+    x = random.normal(size=(120, 6)) * [1, 5, 0.1, 1, 2, 0] + 3
+    y = (x[:, 0] + random.normal(size=120) > 3).astype(int) + (x[:, 1] > 5)
+    probe = transfer.linear_probe(torch.tensor(x), torch.tensor(y), C=0.1, standardise=False)
+    spread = x[:, :5].var(axis=0).mean()  # the last feature is constant and does not count
+    model = LogisticRegression(C=0.1 / spread, tol=1e-8, max_iter=5_000).fit(x, y)
+    ours = probe(torch.tensor(x).float()).softmax(1)
+    torch.testing.assert_close(ours.double(), torch.tensor(model.predict_proba(x)), rtol=0, atol=1e-4)
+
+
 def test_linear_probe_rules_out_classes_it_never_saw_and_keeps_constant_features_silent():
     x = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
     x[:, 2] = 7.0

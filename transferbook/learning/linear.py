@@ -12,14 +12,15 @@ from transferbook.evidence import rounding
 
 
 def linear_probe(
-    features: Tensor, labels: Tensor, *, n_classes: int | None = None, C: float = 1.0
-) -> nn.Linear:
+    features: Tensor, labels: Tensor, *, n_classes: int | None = None, C: float = 1.0,
+    standardise: bool = True,
+) -> nn.Linear:  # fmt: skip
     r"""Multinomial logistic regression on fixed features, run to convergence, as a torch layer.
 
     Minimises $C \sum_i \ell(W z_i + b, y_i) + \frac12 \lVert W \rVert^2$ over standardised features
-    $z = (x - \mu) / \sigma$; the standardisation is folded into the layer, which takes raw features. A
-    feature that is constant up to the rounding of its type has weight 0. The solver is scikit-learn's
-    L-BFGS.
+    $z = (x - \mu) / \sigma$, or with one $\sigma$ for all of them; that is folded into the layer, which takes
+    raw features. A feature that is constant up to the rounding of its type has weight 0. The solver is
+    scikit-learn's L-BFGS.
 
     Args:
         features: shape (N, D).
@@ -27,6 +28,9 @@ def linear_probe(
         n_classes: rows of the layer, if more than the largest label says; a class without examples gets a
             bias that rules it out.
         C: inverse strength of the L2 penalty.
+        standardise: divide each feature by its own spread. False divides all by one number, the root of their
+            mean variance: features that hardly vary among these examples stay small, and C means about the
+            same as with True.
 
     Returns:
         A linear layer with weight (C, D) in float32 that needs no gradient until it is asked to.
@@ -52,7 +56,10 @@ def linear_probe(
         row, column = np.argwhere(~np.isfinite(x))[0]
         raise ValueError(f"linear_probe needs finite features; {x[row, column]} is in row {row}.")
     center, spread = x.mean(axis=0), x.std(axis=0)
-    spread[rounding.constant_columns(features).numpy()] = np.inf  # it stays at zero, like its weight
+    constant = rounding.constant_columns(features).numpy()
+    if not standardise:
+        spread[:] = np.sqrt((spread[~constant] ** 2).sum() / max(1, (~constant).sum()))
+    spread[constant] = np.inf  # it stays at zero, like its weight
     model = LogisticRegression(C=C, max_iter=2_000, tol=1e-6).fit((x - center) / spread, labels.numpy())
     weight, bias = model.coef_, model.intercept_
     if len(present) == 2:  # scikit-learn keeps one row for two classes: the difference of their logits

@@ -23,7 +23,7 @@ from transferbook.learning import training, transfer
 from transferbook.program import calibration
 from transferbook.program.readers import NetworkReader, Reader, WordReader, apply_head
 
-STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # C of heads on standardised features
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # C of heads on features whose variances are 1 on average
 WORD_STRENGTHS = (1.0, 1e2, 1e4)  # the same on rows of length 1
 RATES = {"texts": (5e-5, 2e-4), "pictures": (3e-4, 1e-3)}  # of the last stage of a network
 UNEQUAL = 1.5  # the largest class is that many times the smallest: accuracy is no fair judge then
@@ -91,6 +91,9 @@ def probes(
 ) -> Iterator[Candidate]:  # fmt: skip
     """Heads on features that are computed once, one for each strength of the penalty.
 
+    Features of a network are divided by one number, not each by its own spread: what hardly varies among a
+    few labelled examples may vary a lot among others.
+
     Where the classes are unequal, each head also comes with its biases lowered by the logarithms of the
     classes' shares, so that a rare class is not passed over for being rare (Menon et al., 2021).
 
@@ -127,7 +130,7 @@ def _heads(
         if method == "words":
             head = transfer.ridge_to_source(x, train.labels, nothing, C=C)
         else:
-            head = transfer.linear_probe(x, train.labels, n_classes=classes, C=C)
+            head = transfer.linear_probe(x, train.labels, n_classes=classes, C=C, standardise=False)
         yield f"{method}, C = {C:g}", head
     if source is None:
         return
