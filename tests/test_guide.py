@@ -52,7 +52,9 @@ def test_tables_are_written_where_they_are_asked_for(tmp_path: Path, monkeypatch
 def test_the_sizes_of_the_test_sets_are_those_of_the_data() -> None:
     shift = studies.open_study("newsgroups_shift").module
     posts = shift.domain(datasets.newsgroups(), "test", shift.TARGET)
+    photographs = studies.open_study("photographs").module
     sizes = {
+        "photos": photographs.CLASSES * photographs.TESTED,
         "pictograms": len(datasets.openmoji(size=64, per_class=5).test),
         "digits": len(datasets.mnist_5k(per_class=10).test),
         "reviews": len(datasets.rotten_tomatoes(limit=32).test),
@@ -114,6 +116,11 @@ def test_the_rows_are_those_of_the_chapters() -> None:
     assert mean(pictures, "pictograms", 15, "cached features", "scratch") == pytest.approx(
         glued("01", "cached_gain")
     )
+    photos = guide.photograph_ways()
+    assert mean(photos, "photos", 20, "probe", "small CNN") == pytest.approx(glued("07", "head_over_cnn"))
+    assert mean(photos, "photos", 80, "probe", "fine-tuned") == pytest.approx(
+        glued("07", "enlarged_over_tuned")
+    )
     assert mean(pictures, "digits", 10, "fine-tuned", "small CNN") == pytest.approx(
         glued("04", "tuned_over_cnn_10")
     )
@@ -141,7 +148,8 @@ def test_what_the_page_says_of_its_tables_holds() -> None:
     assert all(gain.low < 0 < gain.high for gain in gains)  # "for none of these could it be told"
     table = guide.first_table(guide.post_ways())
     assert table["posts, 64"]["try first"] == "word counts"  # "this table cannot"
-    for found in (guide.pictogram_ways(), guide.digit_ways(), guide.review_ways(), guide.post_ways()):
+    of_pictures = (guide.photograph_ways(), guide.pictogram_ways(), guide.digit_ways())
+    for found in (*of_pictures, guide.review_ways(), guide.post_ways()):
         for (kind, _), ways in found.items():
             first, best = guide.advise(ways, guide.TESTED[kind])
             assert best is first or guide.lead_of(best, first, guide.TESTED[kind]).low <= 0

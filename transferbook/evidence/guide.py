@@ -22,10 +22,11 @@ from transferbook.evidence.intervals import Interval
 from transferbook.evidence.result_table import Cell
 
 FOLDER = Path(__file__).resolve().parents[2] / "book" / "which_strategy"
-TESTED = {"pictograms": 231, "digits": 1_000, "reviews": 2_590, "posts": 1_000}  # test examples
+TESTED = {"photos": 2_000, "pictograms": 231, "digits": 1_000, "reviews": 2_590, "posts": 1_000}  # examples
 NOT_MEASURED = "not measured"
 WITHOUT = {"scratch", "small CNN", "SVM on pixels", "word counts"}  # ways that use no pretrained weights
 HEADS = {"cached features", "probe"}  # ways that train a head on features that are computed once
+PHOTO_PIXELS = {"probe": 224, "fine-tuned": 64}  # what photographs are enlarged to, where nothing is said
 POSTS = (1, 4, 16, 64, 256)  # labels a topic
 
 
@@ -100,6 +101,23 @@ def pictogram_ways() -> Found:
         name = method.replace("zero-initialised", "zero")
         way = Way(name, right, seconds, setting, str(study.EPOCHS[n]))
         found.setdefault(("pictograms", int(n)), []).append(way)
+    return found
+
+
+def photograph_ways() -> Found:
+    """CIFAR-10's ten kinds of things, from the same network, which sees them enlarged."""
+    study, rows = studies.open_study("photographs").module, studies.load("photographs")
+    found: Found = {}
+    for (method, n, pixels), group in rows[rows["method"] != "untrained head"].groupby(
+        ["method", "per_class", "pixels"], sort=False
+    ):
+        usual = group[group["epochs"] == group["epochs"].min()].sort_values("seed")
+        setting = most_chosen(list(map(study.choose, usual.to_dict("records"))), study.SETTINGS[method])
+        name = {"head": "probe"}.get(method, method)
+        name += f", {pixels} px" if pixels != PHOTO_PIXELS.get(name, pixels) else ""
+        right, seconds = usual["accuracy"].to_numpy(), usual["train_seconds"].mean()
+        way = Way(name, right, seconds, setting, str(usual["epochs"].iloc[0]))
+        found.setdefault(("photos", int(n)), []).append(way)
     return found
 
 
@@ -258,7 +276,7 @@ def unmeasured(table: dict[str, dict[str, Cell]], titles: tuple[str, ...]) -> di
 
 def tables() -> Iterator[tuple[str, str]]:
     """Name and HTML of each table of the page."""
-    yield from _pair("pictures", pictogram_ways() | digit_ways(), ("photos", "more labels"))
+    yield from _pair("pictures", photograph_ways() | pictogram_ways() | digit_ways(), ("more labels",))
     yield from _pair("texts", review_ways() | post_ways(), ("other languages", "more labels"))
     caption = "Accuracy, by kind and labels a class; other test pictures are counted in."
     yield "batchnorm", result_table.lay_out(batchnorm_table(), caption)._repr_html_()
