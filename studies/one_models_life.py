@@ -57,6 +57,7 @@ def run(config: Config, seed: int) -> dict[str, float]:
             found |= {f"{link.name}_{name}": value for name, value in link.record["scores"].items()}
             found |= {f"{link.name}_{topic}": value for topic, value in link.record["recalls"].items()}
             found[f"{link.name}_bytes"] = float(link.record["bytes"])
+        found["pretrained_strength"] = links[0].record["strength"]
         found["pruned_kept"] = links[3].record["kept"]
         adapted, exported = links[1].record["said"], links[5].record["said"]
         others = sum(before != after for before, after in zip(adapted, exported, strict=True))
