@@ -252,7 +252,7 @@ def _npm(asset: Asset, scratch: Path) -> list[str]:
 
 
 def _failed_download(asset: Asset, said: list[str], debug: list[str]) -> tuple[str, str]:
-    """What kept pip from downloading, and what to do about it."""
+    """What kept pip or npm from downloading, and what to do about it."""
     reason = "".join(said[-1:]).removeprefix("ERROR: ").rstrip(".")
     problem = f"{asset.name} cannot be downloaded from the package index ({reason})"
     remedy = "check the network"
