@@ -75,7 +75,8 @@ def grid() -> list[tuple[Config, int]]:
     for source, target in (("mono", "poly"), ("poly", "mono")):
         move = functools.partial(Config, labels=SOURCE_LABELS, source=source, target=target)
         wanted += [move(method, way="as it is") for method in ("pretrained", "hand-made")]
-        wanted += [move("pretrained", way="centred"), move("pretrained", source=target, way="at home")]
+        wanted += [move(method, way="centred") for method in ("pretrained", "hand-made")]
+        wanted += [move("pretrained", source=target, way="at home")]
         for own in OWN:
             ways = [Config("pretrained", labels=0, source=source, target=target, way="own alone", own=own)]
             wanted += ways + [move("pretrained", way=way, own=own) for way in ("pooled", "reweighted")]
