@@ -153,6 +153,7 @@ def test_a_few_labels_of_each_class(small_cifar):
         ("train_2.png", b"no picture", r"train_2\.png cannot be read as a picture; fetch"),
         ("test.png", drawn(3), r"test\.png has shape \(300, 300\) of uint8, not \(N, 1024, 3\)"),
         ("train_labels.json", b"[0, 1]", r"train_labels\.json has not one class .* each of 10 pictures\.$"),
+        ("test_labels.json", b"[3, 8", r"test_labels\.json is no list of numbers; fetch"),
         ("test_labels.json", b"[0, 1, 10]", r"test_labels\.json has not one class from 0 to 9 for each of 3"),
     ],
 )

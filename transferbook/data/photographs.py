@@ -182,7 +182,10 @@ def _tiles(content: bytes, name: str) -> Tensor:
 
 def _labels(content: bytes, name: str, expected: int) -> Tensor:
     """Class indices from a list of numbers; ValueError unless there are as many as pictures."""
-    labels = torch.tensor(json.loads(content), dtype=torch.int64)
+    try:
+        labels = torch.tensor(json.loads(content), dtype=torch.int64)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} is no list of numbers; fetch the package again.") from error
     if labels.shape != (expected,) or not ((labels >= 0) & (labels < len(CIFAR10))).all():
         raise ValueError(f"{name} has not one class from 0 to 9 for each of {expected:,} pictures.")
     return labels

