@@ -64,13 +64,25 @@ def test_text_table_reads_other_column_names_and_a_byte_order_mark(table):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["review,label", "a,b"], r'reviews\.csv has no column "text"; its columns are: review, label\.'),
-        ([], r'reviews\.csv has no column "text"; its columns are: none\.'),
+        (["review,label", "a,b"], r'reviews\.csv has no column "text"; its columns are: review, label\. N'),
+        ([], r'reviews\.csv has no column "text"; its columns are: none\. Name'),
         (
             ["text,label", "good,pos", " ,neg"],
             r'reviews\.csv, line 3: "text" is empty; fill it or remove the row',
         ),
         (["text,label", "good,pos", "bad"], r'reviews\.csv, line 3: "label" is empty'),
+        (
+            ["text,label", "good,pos", "bad", ",neg"],
+            r'line 3: "label" is empty, and 1 more field is \(line 4\); fill them or remove the rows\.$',
+        ),
+        (
+            ["text,label", *["bad,"] * 8],
+            r'line 2: "label" is empty, and 7 more fields are \(lines 3, 4, 5, 6, 7, …\); fill them',
+        ),
+        (
+            ["text,label", "3.5,pos", "1e-2,neg", '" -7,25",neg'],
+            r'reviews\.csv: the column "text" holds numbers alone, where texts are needed; name another',
+        ),
         (
             ["text,label", "good, or not,pos"],
             r"reviews\.csv, line 2 has more fields than the header; put texts",

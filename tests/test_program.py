@@ -349,6 +349,11 @@ def test_train_predict_and_report_by_command(table, tmp_path, capsys):
         file.write("no\ttext\n1\ta dull film\n")
     assert run("predict", saved, tmp_path / "packed.tsv.gz") == 0
     assert capsys.readouterr().out.splitlines()[1].endswith(",")
+    (tmp_path / "gap.csv").write_text("no,text\n1,a dull film\n2,\n3\n4,a warm film\n")
+    assert run("predict", saved, tmp_path / "gap.csv") == 1
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["label"] for row in rows] == ["bad", "", "", "good"]
+    assert rows[1]["problem"].endswith("gap.csv, row 2: the text is empty.") and rows[3]["problem"] == ""
     assert run("predict", saved, table, "--abstain-below", 1) == 0
     assert {row["label"] for row in csv.DictReader(capsys.readouterr().out.splitlines())} == {""}
 

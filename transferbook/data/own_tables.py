@@ -22,15 +22,19 @@ MARKS = {
 }  # fmt: skip  # UTF-32 first: its mark begins as that of UTF-16 does
 LONGEST_FIELD = 2**31 - 1
 LONGEST_HEADER = 1_000_000
+FEW_LINES = 5  # so many are named
 
 
-def columns_of(file: Path, wanted: list[str], sep: str | None) -> list[list[str]]:
-    """The wanted columns of a table, none of whose fields is empty; see `own_texts.text_table`.
+def columns_of(
+    file: Path, wanted: list[str], sep: str | None, *, may_be_empty: bool = False
+) -> list[list[str]]:
+    """The wanted columns of a table, one field for each row that is not blank; see `own_texts.text_table`.
 
     Args:
         file: the table, with a header line.
         wanted: names of columns.
         sep: what separates the columns, or None to find it by the header.
+        may_be_empty: give empty fields as "", where they are refused otherwise.
 
     Raises:
         ValueError: if the file is not such a table; the message names the file and the line.
@@ -45,6 +49,7 @@ def columns_of(file: Path, wanted: list[str], sep: str | None) -> list[list[str]
         columns = [column.strip() for column in header]
         places = [_place(file, columns, column) for column in wanted]
         found: list[list[str]] = [[] for _ in wanted]
+        empty: list[tuple[int, str]] = []
         for line, row in rows:
             if len(row) > len(columns):
                 raise ValueError(
@@ -52,12 +57,27 @@ def columns_of(file: Path, wanted: list[str], sep: str | None) -> list[list[str]
                     f"put texts that hold {_named(sep)} in double quotes."
                 )
             for column, place, values in zip(wanted, places, found, strict=True):
-                if place >= len(row) or not row[place].strip():
-                    raise ValueError(
-                        f'{printable(file)}, line {line}: "{column}" is empty; fill it or remove the row.'
-                    )
-                values.append(row[place])
+                field = row[place] if place < len(row) else ""
+                if not field.strip():
+                    empty.append((line, column))
+                values.append(field)
+    if empty and not may_be_empty:
+        raise ValueError(_said_of(printable(file), empty))
     return found
+
+
+def _said_of(file: str, empty: list[tuple[int, str]]) -> str:
+    """One sentence on all empty fields, each a line and a column, so that one look mends the table."""
+    (line, column), others = empty[0], empty[1:]
+    if not others:
+        return f'{file}, line {line}: "{column}" is empty; fill it or remove the row.'
+    lines = ", ".join(str(line) for line, _ in others[:FEW_LINES]) + ", …" * (len(others) > FEW_LINES)
+    fields = "1 more field is" if len(others) == 1 else f"{len(others):,} more fields are"
+    places = "line" if len(others) == 1 else "lines"
+    return (
+        f'{file}, line {line}: "{column}" is empty, and {fields} ({places} {lines}); '
+        "fill them or remove the rows."
+    )
 
 
 def _content(file: Path) -> str:
@@ -163,7 +183,10 @@ def _place(file: Path, columns: list[str], column: str) -> int:
             f'{printable(file)} has {columns.count(column)} columns named "{column}"; rename all but one.'
         )
     there = ", ".join(columns) or "none"
-    raise ValueError(f'{printable(file)} has no column "{column}"; its columns are: {there}.')
+    raise ValueError(
+        f'{printable(file)} has no column "{column}"; its columns are: {there}. '
+        "Name the one that you mean, with --text or --label (in Python text or label)."
+    )
 
 
 def _named(sep: str) -> str:

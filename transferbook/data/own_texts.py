@@ -51,11 +51,16 @@ def text_table(
 
     Raises:
         ValueError: if the file is not such a table, a column is missing or there twice, a row has an empty
-            text, label or group, or a class is too small for three parts; the message names the file and the
-            place.
+            text, label or group, all texts are numbers, or a class is too small for three parts; the message
+            names the file and the place.
     """
     file = own_path(path)
     texts, values, *rest = columns_of(file, [text, label] if group is None else [text, label, group], sep)
+    if texts and all(_is_number(one) for one in texts):
+        raise ValueError(
+            f'{printable(file)}: the column "{text}" holds numbers alone, where texts are needed; '
+            "name another column, or use a library for tables of numbers, such as scikit-learn."
+        )
     name_of = _class_of(printable(file), set(values))
     class_names = sorted(set(name_of.values()))
     if len(class_names) < 2:
@@ -75,6 +80,15 @@ def text_table(
         shares=(valid, test),
         scarcity=(limit, per_class, seed),
     )
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is a number, with a point or a comma."""
+    try:
+        float(text.strip().replace(",", "."))
+    except ValueError:
+        return False
+    return True
 
 
 def _class_of(file: str, values: Iterable[str]) -> dict[str, str]:

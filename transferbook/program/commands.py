@@ -133,9 +133,9 @@ def _answers(
     """For each input its name and either what is wrong with it or the fields of its prediction."""
     whole: dict[int, Any] = {}
     problems: dict[int, str] = {}
-    for number, (_, value) in enumerate(rows):
+    for number, (name, value) in enumerate(rows):
         try:
-            whole[number] = _opened(model, value)
+            whole[number] = _opened(model, name, value)
         except ValueError as error:
             problems[number] = str(error)
     answers: dict[int, list[str]] = {}
@@ -153,7 +153,7 @@ def _answers(
         yield name, problems.get(number, ""), answers.get(number)
 
 
-def _opened(model: Model, value: Any) -> Any:
+def _opened(model: Model, name: str, value: Any) -> Any:
     if model.kind == "pictures":
         import torch
 
@@ -166,7 +166,7 @@ def _opened(model: Model, value: Any) -> Any:
         except UnicodeDecodeError as error:
             raise ValueError(f"{value} is not encoded in UTF-8; save it as UTF-8.") from error
     if not (value or "").strip():
-        raise ValueError("the text is empty.")
+        raise ValueError(f"{name}: the text is empty.")
     return value
 
 
@@ -184,7 +184,7 @@ def _inputs(path: Path, kind: str, column: str) -> Iterator[tuple[str, Any]]:
     elif kind == "texts" and TABLE_SUFFIXES & {suffix.lower() for suffix in path.suffixes}:
         from transferbook.data.own_tables import columns_of
 
-        (texts,) = columns_of(path, [column], None)
+        (texts,) = columns_of(path, [column], None, may_be_empty=True)
         yield from ((f"{path}, row {number}", text) for number, text in enumerate(texts, start=1))
     else:
         yield str(path), path

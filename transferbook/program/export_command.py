@@ -35,7 +35,7 @@ def _export(options: argparse.Namespace) -> int:
     if options.on:
         column = options.text or model.card["settings"]["text"]
         found = [one for given in options.on for one in commands._inputs(Path(given), model.kind, column)]
-        inputs = [commands._opened(model, value) for _, value in found]
+        inputs = [commands._opened(model, name, value) for name, value in found]
         if not inputs:
             raise ValueError(f"{', '.join(options.on)}: no {model.kind} there.")
         inputs = torch.stack(inputs) if model.kind == "pictures" else inputs
