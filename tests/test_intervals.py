@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from transferbook.evidence import intervals
 from transferbook.evidence.intervals import Interval
@@ -39,6 +40,38 @@ def test_the_simulation_would_notice_a_normal_quantile_or_a_bootstrap():
     bootstrap = (low <= 0) & (high >= 0)
     assert normal.mean() == pytest.approx(0.88, abs=0.015) and 0.95 - normal.mean() > tolerance(5_000)
     assert bootstrap.mean() == pytest.approx(0.84, abs=0.015) and 0.95 - bootstrap.mean() > tolerance(5_000)
+
+
+def test_a_difference_of_shares_is_that_of_newcombe():
+    """Newcombe (1998), table II, example (a), and what another library makes of it and of a reversed pair."""
+    a, b = intervals.binomial(56, 70), intervals.binomial(48, 80)
+    found = intervals.weighted_sum([a, b], [1, -1])
+    assert (found.mean, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    assert found.n == 150
+    for x, n, y, m in [(56, 70, 48, 80), (1, 9, 10, 10), (0, 5, 0, 7)]:
+        pair = [intervals.binomial(x, n), intervals.binomial(y, m)]
+        found = intervals.weighted_sum(pair, [1, -1])
+        expected = confint_proportions_2indep(x, n, y, m, method="newcomb")
+        assert (found.low, found.high) == pytest.approx(expected, rel=1e-12, abs=1e-12)
+        halves = intervals.weighted_sum(pair, [0.5, 0.5])
+        assert halves.mean == pytest.approx((x / n + y / m) / 2) and 0 <= halves.low <= halves.high <= 1
+    assert intervals.weighted_sum([a], [1]).low == a.low
+    with pytest.raises(ValueError, match="one weight for each of k >= 1 shares, not 1 for 2"):
+        intervals.weighted_sum([a, b], [1])
+
+
+@pytest.mark.parametrize("weights", [(1, -1), (1 / 2, 1 / 2)])
+def test_sums_of_shares_cover_95_percent(weights):
+    generator = np.random.default_rng(2)
+    truth, trials = (0.9, 0.3), (60, 20)
+
+    def drawn() -> Interval:
+        counts = [int(generator.binomial(n, p)) for n, p in zip(trials, truth, strict=True)]
+        shares = [intervals.binomial(count, n) for count, n in zip(counts, trials, strict=True)]
+        return intervals.weighted_sum(shares, weights)
+
+    covered = coverage(5_000, drawn, sum(w * p for w, p in zip(weights, truth, strict=True)))
+    assert abs(covered - 0.95) < tolerance(5_000)
 
 
 def test_mean_equals_scipy():

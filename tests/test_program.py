@@ -115,6 +115,7 @@ def test_a_model_says_what_it_is(texts, table):
     assert test["n"] == 12 and test["accuracy"][1] <= test["accuracy"][0] <= test["accuracy"][2]
     assert card["settings"]["max_tokens"] == 12 and torch.__version__.startswith(card["versions"]["torch"])
     assert "of 14 on validation; trained on 39 texts\ntest accuracy" in str(texts[0])
+    assert re.fullmatch(r'Model\("reviews": [^;]+; 2 classes of texts\)', repr(texts[0]))
 
 
 @pytest.mark.parametrize("kind", ["texts", "pictures"])
@@ -290,6 +291,7 @@ def test_the_report_is_whole_and_agrees_with_the_card(pictures):
     mean, low, high = model.card["test"]["accuracy"]
     assert f"{mean:.3f}, 95 % interval [{low:.3f}, {high:.3f}], {model.card['test']['n']} examples" in page
     assert page.count("<img ") == len(model.card["mistakes"]) and page.count("<circle ") >= 1
+    assert "the most frequent class, is right for" in page and " least often: " in page
     assert "broken.png" in page and all(tried["name"] in page for tried in model.card["candidates"])
     cells = [int(n) for n in re.findall(r'<td class="n" style="[^"]*">(\d+)</td>', page)]
     assert len(cells) == 9 and sum(cells) == model.card["test"]["n"]
@@ -328,6 +330,7 @@ def test_train_predict_and_report_by_command(table, tmp_path, capsys):
     assert run("train", table, *options) == 0
     out = capsys.readouterr().out
     assert "test accuracy" in out and "a.model: 0." in out
+    assert 'Always saying "good", the most frequent class' in out and "Fewer than 30 of these" in out
     assert classify.load(saved).card["settings"]["pairs"] == 5
     assert run("report", saved) == 0
     assert (tmp_path / "a.html").read_text().startswith("<!doctype html>")
@@ -376,7 +379,7 @@ def test_one_sentence_for_what_goes_wrong(table, texts, tmp_path, capsys):
         (("train", table, "--save", tmp_path / "no" / "a"), "there is no folder"),
         (("predict", table, table), "is no model that this program saved."),
         (("predict", texts[1], tmp_path / "missing.csv"), "There is no file or folder"),
-        (("predict", texts[1], table, "--text", "review"), 'has no column "review"'),
+        (("predict", texts[1], table, "--text", "review"), "film. Name the one that you mean, with --text"),
         (("predict", texts[1], tmp_path), "no texts there."),
         (("predict", texts[1], table, "--out", tmp_path / "no" / "a.csv"), "there is no folder"),
         (("report", texts[1], "--out", tmp_path / "page"), "is a folder"),

@@ -25,6 +25,10 @@ LONGEST_HEADER = 1_000_000
 FEW_LINES = 5  # so many are named
 
 
+class NoColumnError(ValueError):
+    """A table lacks a column that was asked for."""
+
+
 def columns_of(
     file: Path, wanted: list[str], sep: str | None, *, may_be_empty: bool = False
 ) -> list[list[str]]:
@@ -183,10 +187,7 @@ def _place(file: Path, columns: list[str], column: str) -> int:
             f'{printable(file)} has {columns.count(column)} columns named "{column}"; rename all but one.'
         )
     there = ", ".join(columns) or "none"
-    raise ValueError(
-        f'{printable(file)} has no column "{column}"; its columns are: {there}. '
-        "Name the one that you mean, with --text or --label (in Python text or label)."
-    )
+    raise NoColumnError(f'{printable(file)} has no column "{column}"; its columns are: {there}.')
 
 
 def _named(sep: str) -> str:

@@ -61,7 +61,7 @@ def text_table(
             f'{printable(file)}: the column "{text}" holds numbers alone, where texts are needed; '
             "name another column, or use a library for tables of numbers, such as scikit-learn."
         )
-    name_of = _class_of(printable(file), set(values))
+    name_of = classes_of_labels(printable(file), set(values))
     class_names = sorted(set(name_of.values()))
     if len(class_names) < 2:
         raise ValueError(
@@ -91,8 +91,13 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _class_of(file: str, values: Iterable[str]) -> dict[str, str]:
-    """For each value of the column of labels the name of its class; warns of what may be a slip."""
+def classes_of_labels(file: str, values: Iterable[str]) -> dict[str, str]:
+    """For each value of a column of labels the name of its class; warns of what may be a slip.
+
+    Args:
+        file: what the table is called in a warning.
+        values: all that the column holds; the same number in two spellings is one class.
+    """
     plain = {value: unicodedata.normalize("NFC", value.strip()) for value in values}
     same: dict[str | Decimal, list[str]] = {}
     for value in sorted(set(plain.values())):

@@ -7,7 +7,7 @@ each kind covers the truth as often as it promises.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from scipy import special, stats
 from transferbook.evidence import rounding
 
 LEVEL = 0.95
+SQUARED = "limits of Wilson score intervals, squared and added"
 NORMAL_QUANTILE = float(special.ndtri((1 + LEVEL) / 2))  # 1.96
 
 
@@ -125,6 +126,30 @@ def binomial(successes: int, trials: int, *, unit: str = "test examples") -> Int
     half = z * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
     low, high = min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
     return Interval(share, low, high, int(trials), unit, "Wilson score interval")
+
+
+def weighted_sum(shares: Sequence[Interval], weights: Sequence[float]) -> Interval:
+    r"""A weighted sum of independent shares: their mean by equal weights, a difference by 1 and -1.
+
+    $\sum_i w_i p_i$, whose lower end is $\bigl(\sum_i w_i^2 (p_i - l_i)^2\bigr)^{1/2}$ below it, with the
+    upper end $u_i$ in the place of $l_i$ where $w_i < 0$, and the upper end the other way about (Newcombe,
+    1998, method 10; Zou & Donner, 2008).
+
+    Args:
+        shares: of `binomial`, k >= 1 of them, of examples that none of them has in common.
+        weights: k numbers.
+
+    Raises:
+        ValueError: if there is no share, or their number and that of the weights differ.
+    """
+    if not shares or len(shares) != len(weights):
+        raise ValueError(f"need one weight for each of k >= 1 shares, not {len(weights)} for {len(shares)}")
+    pairs = [*zip(shares, weights, strict=True)]
+    centre = sum(weight * share.mean for share, weight in pairs)
+    below = [w * (share.mean - (share.low if w > 0 else share.high)) for share, w in pairs]
+    above = [w * ((share.high if w > 0 else share.low) - share.mean) for share, w in pairs]
+    count, unit = sum(share.n for share in shares), shares[0].unit
+    return Interval(centre, centre - math.hypot(*below), centre + math.hypot(*above), count, unit, SQUARED)
 
 
 def interquartile_mean(

@@ -16,10 +16,10 @@ from typing import Any
 from transferbook.data import assets
 from transferbook.data.own_data import printable
 from transferbook.evidence import intervals
+from transferbook.program import verdict
 from transferbook.program.predictor import Model
 from transferbook.program.report import STYLE, confusion
 
-FEW = 30  # test examples of a class; with fewer, a share of them says little
 LEFT_OUT = ("mistakes", "reader")  # of what the file says: single examples, and a list of all words
 
 
@@ -196,8 +196,8 @@ def _scores(about: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 
 def _recalls(about: Mapping[str, Any]) -> dict[str, intervals.Interval]:
     """Of each class that was tested, the share that was found."""
-    rows = zip(about["classes"], about["found"], about["tested"], strict=True)
-    return {name: intervals.binomial(found, tested) for name, found, tested in rows if tested}
+    shares = verdict.recalls(about["found"], about["tested"])
+    return {about["classes"][row]: share for row, share in shares.items()}
 
 
 def _each_class(about: Mapping[str, Any]) -> str:
@@ -246,10 +246,10 @@ def _bounds(about: Mapping[str, Any]) -> Iterable[str]:
     )
     yield _worst(recalls)
     counts = zip(about["classes"], about["tested"], strict=True)
-    few = [f'"{_safe(name)}"' for name, count in counts if count < FEW]
+    few = [f'"{_safe(name)}"' for name, count in counts if count < verdict.FEW]
     if few:
-        yield f"Promises about {', '.join(few)}: fewer than {FEW} test examples stand behind each."
-    if about["test"]["accuracy"][1] <= max(about["tested"]) / about["test"]["n"]:
+        yield f"Promises about {', '.join(few)}: fewer than {verdict.FEW} test examples stand behind each."
+    if not verdict.beats_one_answer(about["found"], about["tested"]):
         yield "Any use at all, yet: it is not surely better than always naming the most frequent class."
     yield "Decisions about people that nobody can have looked at again: it gives no reasons."
 

@@ -143,7 +143,7 @@ def train(
         "data": _about(splits, older, left_out),
         "measure": measure,
         "candidates": [{"name": c.name, "seconds": round(c.seconds, 2), **c.scores} for c in tried],
-        "test": _score(logits / best.temperature, probabilities, splits.test.labels, settings.abstain_below),
+        "test": score(logits / best.temperature, probabilities, splits.test.labels, settings.abstain_below),
         "mistakes": mistakes,
         "versions": own_parts.versions(),
         "trained": time.strftime("%Y-%m-%d"),
@@ -187,7 +187,15 @@ def _try_all(
     return tried + heads
 
 
-def _score(logits: Tensor, probabilities: Tensor, labels: Tensor, abstain_below: float) -> dict[str, Any]:
+def score(logits: Tensor, probabilities: Tensor, labels: Tensor, abstain_below: float) -> dict[str, Any]:
+    """The scores of N examples as a card keeps them: those of `metrics`, N, and what is left by abstaining.
+
+    Args:
+        logits: shape (N, C), of which `probabilities` are the softmax.
+        probabilities: shape (N, C).
+        labels: class indices, shape (N,).
+        abstain_below: no class is given below this probability.
+    """
     scores: dict[str, Any] = dict(metrics.classification_scores(logits, labels))
     right = probabilities.argmax(dim=1) == labels
     share = intervals.binomial(int(right.sum()), len(labels))

@@ -76,11 +76,18 @@ def run(options: argparse.Namespace) -> int:
         with _plain_errors():
             return options.step(options)
     except ValueError as error:
-        print(error, file=sys.stderr)
+        hint = " Name the one that you mean, with --text or --label." if _no_column(error) else ""
+        print(f"{error}{hint}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped; nothing was written.", file=sys.stderr)
         return 130
+
+
+def _no_column(error: ValueError) -> bool:
+    from transferbook.data.own_tables import NoColumnError
+
+    return isinstance(error, NoColumnError)
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -93,10 +100,20 @@ def _train(options: argparse.Namespace) -> int:
     )  # fmt: skip
     model = classify.train(options.path, settings, save=options.save, source=options.source)
     print(model)
+    print(*_verdict(model), sep="\n")
     if options.save:
         size = os.path.getsize(options.save) / 1e6
         print(f"{options.save}: {size:.1f} MB; `python -m transferbook classify report {options.save}`")
     return 0
+
+
+def _verdict(model: Model) -> list[str]:
+    """What the test part says of a model, beyond its scores."""
+    from transferbook.program import report, verdict
+
+    said, truth = model.evidence["test.logits"].argmax(dim=1), model.evidence["test.labels"]
+    counts = report.confusion(said, truth, len(model.classes))
+    return verdict.sentences(model.classes, *report.counted(counts))
 
 
 def _predict(options: argparse.Namespace) -> int:

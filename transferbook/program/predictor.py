@@ -33,7 +33,7 @@ class Predictions:
         return sum(not name for name in self.names) / len(self.names)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A trained classifier and all that is known of it.
 
@@ -88,6 +88,11 @@ class Model:
         """
         tensors = {f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}
         model_file.write(path, self.card, {**tensors, **self.reader.tensors(), **self.evidence})
+
+    def __repr__(self) -> str:
+        """What it is in a line: a card and weights would fill pages of a notebook."""
+        name, count = self.card["data"]["name"], len(self.classes)
+        return f'Model("{name}": {self.card["method"]}; {count} classes of {self.kind})'
 
     def __str__(self) -> str:
         """What was chosen, on how much, and the test scores, in two lines."""

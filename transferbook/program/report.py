@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from transferbook.program import verdict
 from transferbook.program.calibration import Bin, reliability
 from transferbook.program.predictor import Model
 
@@ -43,6 +44,7 @@ def page(model: Model) -> str:
         f"<h1>{_safe(title)}</h1>",
         "<h2>In short</h2>",
         _table("", ["", ""], _summary(card, test)),
+        f"<p>{_safe(' '.join(verdict.sentences(model.classes, *counted(confused))))}</p>",
         "<h2>What is taken for what</h2>",
         _confusion(confused, model.classes),
         "<h2>How far its probabilities can be trusted</h2>",
@@ -69,6 +71,11 @@ def confusion(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     return torch.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
+def counted(confused: Tensor) -> tuple[list[int], list[int]]:
+    """Of counts (C, C), how many examples of each class were named rightly, and how many there are."""
+    return confused.diag().tolist(), confused.sum(dim=1).tolist()
+
+
 def _summary(card: Any, test: Any) -> list[tuple[str, str]]:
     mean, low, high = test["accuracy"]
     below, given = card["settings"]["abstain_below"], test["accuracy_of_given"]
@@ -76,7 +83,8 @@ def _summary(card: Any, test: Any) -> list[tuple[str, str]]:
         ("Method", card["method"]),
         ("Test accuracy", f"{mean:.3f}, 95 % interval [{low:.3f}, {high:.3f}], {test['n']:,} examples"),
         ("Macro F1", f"{test['f1']:.3f}"),
-        ("Calibration error", f"{test['calibration_error']:.3f}, at temperature {card['temperature']:.2f}"),
+        ("Calibration error", f"{test['calibration_error']:.3f}: so far apart, on average, are a probability "
+         "and the share that is right"),
     ]
     if below > 0:
         right = "" if given is None else f"; {given:.1%} of the others are right"
@@ -181,6 +189,7 @@ def _making(card: Any) -> list[tuple[str, str]]:
     return [
         ("Reads", reads),
         ("Trained", f"{card['trained']}, in {card['seconds']:.0f} seconds"),
+        ("Temperature", f"{card['temperature']:.2f}, by which its logits are divided for the probabilities"),
         ("Settings", ", ".join(f"{name} = {value}" for name, value in settings.items())),
         ("Versions", ", ".join(f"{name} {value}" for name, value in card["versions"].items())),
         ("Good for", f"{card['kind']} like those that it was trained on; the scores say nothing of others."),
