@@ -1,4 +1,4 @@
-"""The commands `python -m transferbook classify train|predict|report`."""
+"""The commands `python -m transferbook classify train|predict|test|report`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AT_A_TIME = 256  # inputs
 
 
 def add_to(parser: argparse.ArgumentParser) -> None:
-    """Give the parser of `classify` its three commands."""
+    """Give the parser of `classify` its four commands."""
     actions = parser.add_subparsers(required=True, metavar="ACTION")
 
     action = actions.add_parser("train", help="train on a folder of pictures or a table of texts")
@@ -51,6 +51,14 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     action.add_argument("--abstain-below", type=float, metavar="P", help="default: as in the training")
     action.add_argument("--out", metavar="CSV", help="the file to write; default: print")
     action.set_defaults(command=run, step=_predict)
+
+    action = actions.add_parser("test", help="score a model on other labelled examples, such as newer ones")
+    action.add_argument("model", metavar="MODEL", help="a file that `train --save` wrote")
+    action.add_argument("path", metavar="PATH", help="a folder with a sub-folder per class, or a CSV file")
+    action.add_argument("--text", metavar="COL", help="column of texts; default: as in the training")
+    action.add_argument("--label", metavar="COL", help="column of classes; default: as in the training")
+    action.add_argument("--abstain-below", type=float, metavar="P", help="default: as in the training")
+    action.set_defaults(command=run, step=_test)
 
     action = actions.add_parser("report", help="write a page on a model")
     action.add_argument("model", metavar="MODEL", help="a file that `train --save` wrote")
@@ -205,6 +213,15 @@ def _inputs(path: Path, kind: str, column: str) -> Iterator[tuple[str, Any]]:
         yield from ((f"{path}, row {number}", text) for number, text in enumerate(texts, start=1))
     else:
         yield str(path), path
+
+
+def _test(options: argparse.Namespace) -> int:
+    from transferbook.program import classify, examine
+
+    model = classify.load(options.model)
+    part = examine.labelled(model, options.path, options.text, options.label)
+    print(examine.examine(model, part, options.abstain_below))
+    return 0
 
 
 def _report(options: argparse.Namespace) -> int:
