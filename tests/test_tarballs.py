@@ -56,6 +56,24 @@ def test_damage_has_one_name(both: tuple[Path, Path], change: str) -> None:
             archive.read(name)
 
 
+def test_an_archive_that_cannot_be_listed_is_closed(both: tuple[Path, Path], monkeypatch) -> None:
+    opened = []
+    open_tar = tarfile.open
+
+    def watched(*arguments: object) -> tarfile.TarFile:
+        opened.append(open_tar(*arguments))
+        return opened[-1]
+
+    monkeypatch.setattr(tarfile, "open", watched)
+    with Tarball(both[0]) as archive:
+        assert not opened[0].closed and archive.namelist()
+    assert opened[0].closed
+    both[0].write_bytes(both[0].read_bytes()[:-40])
+    with pytest.raises(BadTarball):
+        Tarball(both[0])
+    assert len(opened) == 2 and opened[1].closed
+
+
 def test_a_file_that_is_missing_stays_an_error_of_the_disk(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Tarball(tmp_path / "nothing.tgz")

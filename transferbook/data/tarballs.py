@@ -7,7 +7,7 @@ import io
 import tarfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -35,9 +35,10 @@ class Tarball:
     """
 
     def __init__(self, path: Path) -> None:
-        with _damage():
-            self._archive = tarfile.open(path, "r:gz")
+        with _damage(), ExitStack() as closing:
+            self._archive = closing.enter_context(tarfile.open(path, "r:gz"))
             self._members = {member.name: member for member in self._archive if member.isfile()}
+            closing.pop_all()  # listed: it stays open
 
     def __enter__(self) -> Tarball:
         return self
