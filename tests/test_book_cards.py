@@ -9,6 +9,7 @@ import pandas
 import pytest
 
 from transferbook import __main__ as command
+from transferbook.data import photographs
 from transferbook.evidence import intervals, studies
 from transferbook.program import book_cards
 
@@ -46,6 +47,7 @@ def test_nothing_is_without_a_card() -> None:
     said, sets, names = book_cards.facts(), list(book_cards.known_sets()), studies.names()
     assert {"rotten_tomatoes", "optdigits", "penguins"} <= set(sets) and "own" not in sets
     assert book_cards.problems(said, sets, names) == []
+    assert said["models"]["photographs"]["weakest"]["names"] == list(photographs.CIFAR10)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,10 @@ def test_nothing_is_without_a_card() -> None:
         (
             lambda said: said["models"]["robots"].update(sets=["cats"]),
             "trained on cats, which has no data card",
+        ),
+        (
+            lambda said: said["models"]["photographs"]["weakest"]["names"].pop(),
+            "card of photographs needs one name for each column of its weakest group",
         ),
     ],
 )
@@ -102,6 +108,8 @@ def test_a_card_shows_scores_cost_licence_and_the_weakest_group(card) -> None:
     assert shown.index("Not to be used") < shown.index("Made for")  # the page says to read it first
     by_column = card(weakest={"row": 0, "columns": ["of_rare", "of_common"]})
     assert "Weakest group: of “first”: rare, `0.200 [" in by_column
+    named = card(weakest={"row": 0, "columns": ["of_rare", "of_common"], "names": ["cats", "dogs"]})
+    assert "Weakest group: of “first”: cats, `0.200 [" in named
     assert "Weakest group: not recorded" in card()
     assert "No score is shown: none counts." in card(rows=[], unscored="none counts")
 

@@ -55,6 +55,9 @@ def problems(said: Mapping[str, Any], sets: Sequence[str], names: Sequence[str])
     for name, one in models.items():
         if bool(one.get("rows")) == bool(one.get("unscored")):
             found.append(f"The model card of {name} needs either rows or the reason why it is unscored.")
+        groups = one.get("weakest", {})
+        if "names" in groups and len(set(groups["names"])) != len(groups.get("columns", [])):
+            found.append(f"The model card of {name} needs one name for each column of its weakest group.")
         found += [f"{name} is trained on {data}, which has no data card." for data in one.get("sets", [])
                   if data not in cards]  # fmt: skip
     return found
@@ -140,10 +143,10 @@ def meant(table: Any, row: Mapping[str, Any]) -> Any:
 def _weakest(table: Any, about: Mapping[str, Any], weakest: Mapping[str, Any]) -> str:
     row = about["rows"][weakest["row"]]
     if "columns" in weakest:
-        found = {
-            column.rpartition("_")[2]: score(table, about, row | {"metric": column})
-            for column in weakest["columns"]
-        }
+        columns = weakest["columns"]
+        names = weakest.get("names") or [column.rpartition("_")[2] for column in columns]
+        named = zip(names, columns, strict=True)
+        found = {name: score(table, about, row | {"metric": column}) for name, column in named}
     else:
         by = list(weakest["by"])
         groups = [dict(zip(by, values, strict=True)) for values, _ in meant(table, row).groupby(by)]
