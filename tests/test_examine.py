@@ -83,7 +83,10 @@ def test_pictures_come_in_folders(tmp_path):
                 pixels = (level + generator.integers(-20, 20, (40, 40, 3))).astype(np.uint8)
                 Image.fromarray(pixels).save(tmp_path / part / name / f"{number}.png")
     model = classify.train(tmp_path / "old", QUICK, save=tmp_path / "a.model")
-    found = examine.examine(model, examine.labelled(model, tmp_path / "new"))
+    (tmp_path / "new" / "dark" / "broken.png").write_bytes(b"no picture")
+    with pytest.warns(UserWarning, match=r"broken\.png cannot be read as an image, so it was left out"):
+        part = examine.labelled(model, tmp_path / "new")
+    found = examine.examine(model, part)
     assert found.confused.sum(dim=1).tolist() == [4, 4] and found.scores["accuracy"][0] == 1
     (tmp_path / "new").rename(tmp_path / "train")
     (tmp_path / "all").mkdir()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from transferbook.data.own_data import own_path, printable
+from transferbook.data.own_images import read_image
 from transferbook.data.own_listing import find_images, say
 from transferbook.data.own_tables import columns_of
 from transferbook.data.own_texts import classes_of_labels
@@ -81,8 +83,19 @@ def labelled(model: Model, path: str | Path, text: str | None = None, label: str
     if listing.sides is not None:
         raise ValueError(f"{printable(file)} holds sides; give the folder of one, such as {file / 'test'}.")
     say(listing, stacklevel=3)
-    names = [listing.class_names[row] for row in listing.labels]
-    return Part(list(listing.files), _indices(file, model, names), listing.groups)
+    kept = [row for row, one in enumerate(listing.files) if _is_readable(one, model.reader.limit)]
+    names = [listing.class_names[listing.labels[row]] for row in kept]
+    return Part([listing.files[row] for row in kept], _indices(file, model, names))
+
+
+def _is_readable(file: Path, size: int) -> bool:
+    """Whether a picture can be opened; warns, as the training does, where it is left out."""
+    try:
+        read_image(file, size)
+    except ValueError as error:
+        warnings.warn(str(error).replace("; mend or remove it", ", so it was left out"), stacklevel=4)
+        return False
+    return True
 
 
 def _indices(file: Path, model: Model, names: list[str]) -> Tensor:
@@ -115,4 +128,5 @@ def examine(model: Model, part: Part, abstain_below: float | None = None) -> Exa
     before = model.card["test"]
     then = intervals.binomial(round(before["accuracy"][0] * before["n"]), before["n"])
     now = intervals.binomial(int(confused.diag().sum()), len(part))
-    return Examination(model.classes, confused, scores, intervals.weighted_sum([now, then], [1, -1]))
+    change = intervals.weighted_sum([now, then], [1, -1])
+    return Examination(model.classes, confused, scores, change)
