@@ -40,6 +40,7 @@ RATES = {  # tried in every row; the three were set beforehand, on seeds of thei
     "probe, then fine-tuned": LOW,
     "batch statistics": MIDDLE,
 }
+WIDER = (*MIDDLE[1:], 1e-2, 3e-2)  # from scratch once more: there the highest of three was often chosen
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,14 @@ class Config:
 
 
 def grid() -> list[tuple[Config, int]]:
-    """Every strategy at every budget, and from scratch for longer at the largest."""
+    """Every strategy at every budget; from scratch also for longer at the largest, and at higher rates."""
     configs = [
         Config(method, per_class, epochs, rates)
         for per_class, epochs in EPOCHS.items()
         for method, rates in RATES.items()
     ]
     configs.append(Config("scratch", max(EPOCHS), LONGER, RATES["scratch"]))
+    configs += [Config("scratch", n, EPOCHS[n], WIDER) for n in EPOCHS if n > min(EPOCHS)]
     return [(config, seed) for config in configs for seed in SEEDS]
 
 

@@ -93,6 +93,7 @@ def pictogram_ways() -> Found:
     found: Found = {}
     for (method, n), group in rows.groupby(["method", "per_class"], sort=False):
         usual = group[group["epochs"] == study.EPOCHS[n]].sort_values("seed")
+        usual = usual[[rates == study.RATES[method] for rates in usual["rates"]]].dropna(axis="columns")
         if method == "last layer":  # the same head as "cached features", for more seconds
             continue
         picked = [study.choose(row) for row in usual.to_dict("records")]
