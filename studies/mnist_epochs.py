@@ -18,6 +18,7 @@ from transferbook.evidence import metrics, studies
 SEEDS = range(5)
 TUNING_SEEDS = (100, 101)
 CANDIDATES = {10: (10, 20, 40), 30: (5, 10, 20), 100: (3, 6, 12)}  # epochs, for each number of labels a class
+LONGER = {"scratch": (80, 160)}  # more candidates with 10 labels a class, where 40 was not enough
 BUDGETS = {"fine-tuned": (10, 30, 100), "small cnn": (10, 30, 100), "scratch": (10,)}
 SCORED = (10, 30)  # budgets that are scored on the test digits; with more labels the rows become dear
 
@@ -28,7 +29,7 @@ CHOSEN: dict[tuple[str, int], int] = {
     ("small cnn", 10): 40,
     ("small cnn", 30): 20,
     ("small cnn", 100): 12,
-    ("scratch", 10): 40,
+    ("scratch", 10): 160,
 }
 
 
@@ -58,10 +59,15 @@ def grid() -> list[tuple[Config, int]]:
         (Config(method, per_class, epochs, scored_on="valid"), seed)
         for method, budgets in BUDGETS.items()
         for per_class in budgets
-        for epochs in CANDIDATES[per_class]
+        for epochs in candidates(method, per_class)
         for seed in TUNING_SEEDS
     ]
     return tuning + [(config, seed) for config in final() for seed in SEEDS]
+
+
+def candidates(method: str, per_class: int) -> tuple[int, ...]:
+    """The numbers of epochs that validation chooses from."""
+    return CANDIDATES[per_class] + (LONGER.get(method, ()) if per_class == 10 else ())
 
 
 def final() -> list[Config]:

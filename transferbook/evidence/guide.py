@@ -149,7 +149,7 @@ def digit_ways() -> Found:
             epochs = longer.CHOSEN[method, n]
             alone = of_method[(of_method["epochs"] == epochs) & (of_method["scored_on"] == "valid")]
             setting = at_an_end(study.CHOSEN[method, "source"], study.CANDIDATES[method, "source"])
-            passes = at_an_end(epochs, longer.CANDIDATES[n])
+            passes = at_an_end(epochs, longer.candidates(method, n))
             ways.append(Way(name, scored.to_numpy(), alone["seconds"].mean(), setting, passes))
     return found
 
